@@ -1,0 +1,45 @@
+"""Package metadata. Tools are configured in pyproject.toml, entry points in plugins/entry_points.txt."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+
+setup(
+    name="o2o-gateway",
+    version="0.1.0",
+    description="A plugin-based merchant integration gateway: one call settles a checkout over legacy systems",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=find_packages(include=["gateway", "gateway.*", "plugins", "plugins.*", "schemas", "schemas.*"]),
+    py_modules=["wsgi"],
+    include_package_data=True,
+    package_data={
+        "gateway": ["**/*.sql", "**/*.html", "**/*.css", "**/*.js", "**/*.toml", "**/*.json", "**/*.mo", "py.typed"],
+        "plugins": ["entry_points.txt", "**/*.md", "**/*.toml", "**/*.wsdl", "**/*.json", "**/*.csv"],
+    },
+    install_requires=[
+        "flask>=3.1,<4",
+        "pluggy>=1.7,<2",
+        "marshmallow>=4.4,<5",
+        "requests>=2.34,<3",
+        "sqlite-utils>=4.2,<5",
+        "gunicorn>=27,<28",
+        "apispec>=6.10,<7",
+        "webargs>=8.7,<9",
+        "click>=8.1,<9",
+        "cryptography>=44",
+        "prometheus-client>=0.21",
+        "pysqlite3>=0.6.1,<0.7; sys_platform == 'linux'",
+    ],
+    extras_require={
+        "postgres": ["psycopg[binary,pool]>=3.3,<4"],
+        "soap": ["zeep>=4.3,<5", "defusedxml>=0.7"],
+        "qr": ["segno>=1.6"],
+    },
+    # The same file is read by gateway.runtime.discovery when the project runs from a bare checkout.
+    entry_points=(HERE / "plugins" / "entry_points.txt").read_text(encoding="utf-8"),
+)
