@@ -3,7 +3,8 @@
 A simulator is a program of its own. It speaks the legacy system's protocol on 127.0.0.1 with the system's quirks, keeps
 its own books, and beside its protocol serves a small HTTP panel on loopback:
 
-- ``GET /faults`` and ``PUT /faults``: which faults are switched on, as ``{"faults": [{"name", "match"?, "times"?, "value"?}]}``
+- ``GET /faults`` and ``PUT /faults``: which faults are switched on, as
+  ``{"faults": [{"name", "match"?, "times"?, "value"?}]}``
 - ``GET /books``: its own record of money, points, coupons, stock and bills, as JSON
 - ``POST /control``: simulator-specific levers (a customer types a password, a cashier opens a table), as JSON
 - ``GET /``: its name, protocol addresses and the faults it knows
@@ -17,7 +18,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
@@ -119,15 +120,15 @@ class Simulator:
 
         The options ``port`` or ``<role>_port`` name fixed ports; absent, any free port is taken.
         """
-        raise NotImplementedError  # the contract of subclasses
+        raise NotImplementedError
 
     def stop(self) -> None:
         """Stop serving and release every port and file."""
-        raise NotImplementedError  # the contract of subclasses
+        raise NotImplementedError
 
     def books(self) -> dict[str, Any]:
         """The system's own record of what happened, amounts in fen."""
-        raise NotImplementedError  # the contract of subclasses
+        raise NotImplementedError
 
     def control(self, command: Mapping[str, Any]) -> dict[str, Any]:
         """Pull one of this simulator's levers; ``command["do"]`` names it. Raises ``ValueError`` for an unknown one."""
@@ -144,7 +145,7 @@ class Simulator:
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """One HTTP request as a simulator sees it; ``query`` keeps the last value of a repeated name."""
+    """One HTTP request as a simulator sees it: lower-case header names; the last value of a repeated query name."""
 
     method: str
     path: str
@@ -163,11 +164,13 @@ class HttpReply:
     truncate: int | None = None
 
 
-class Hangup(Exception):  # noqa: N818 - an instruction to the server, not an error
+class Hangup(Exception):
     """Raised by a handler to close the connection without an answer."""
 
 
-def serve_http(handle: Callable[[HttpRequest], HttpReply], port: int = 0, protocol: str = "HTTP/1.1") -> ThreadingHTTPServer:
+def serve_http(
+    handle: Callable[[HttpRequest], HttpReply], port: int = 0, protocol: str = "HTTP/1.1"
+) -> ThreadingHTTPServer:
     """Serve ``handle`` on loopback in a daemon thread; one write a reply, keep-alive under HTTP/1.1.
 
     Stop it with ``shutdown()`` and ``server_close()``; its port is ``server_address[1]``.
@@ -181,9 +184,9 @@ def serve_http(handle: Callable[[HttpRequest], HttpReply], port: int = 0, protoc
         def _serve(self) -> None:
             url = urlsplit(self.path)
             length = int(self.headers.get("Content-Length") or 0)
-            request = HttpRequest(
-                self.command, url.path, dict(parse_qsl(url.query, keep_blank_values=True)), self.headers, self.rfile.read(length)
-            )
+            query = dict(parse_qsl(url.query, keep_blank_values=True))
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            request = HttpRequest(self.command, url.path, query, headers, self.rfile.read(length))
             try:
                 reply = handle(request)
             except Hangup:
@@ -198,7 +201,7 @@ def serve_http(handle: Callable[[HttpRequest], HttpReply], port: int = 0, protoc
             if reply.truncate is not None or protocol == "HTTP/1.0":
                 self.close_connection = True
 
-        do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = _serve  # noqa: N815 - names of the base class
+        do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = _serve
 
         def log_message(self, format: str, *args: Any) -> None:
             """Stay silent: a simulator's standard output is its start line alone."""
@@ -252,10 +255,7 @@ class Panel:
         return _json_reply(404, {"error": f"no {request.method} {request.path} here"})
 
     def _faults(self) -> HttpReply:
-        faults = [
-            {"name": f.name, "match": f.match, "times": f.times, "value": f.value} for f in self._simulator.faults.list()
-        ]
-        return _json_reply(200, {"faults": faults})
+        return _json_reply(200, {"faults": [asdict(fault) for fault in self._simulator.faults.list()]})
 
     def stop(self) -> None:
         self._server.shutdown()
