@@ -1,0 +1,43 @@
+"""Requests of the messages family, and callbacks from far systems."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from gateway.domain.common import Secret
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One message to one receiver who consented to it."""
+
+    channel: str
+    template: str
+    receiver: Secret
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoticeRequest:
+    """A callback as it came in: nothing in it is trusted yet. Header names are lower case."""
+
+    method: str
+    query: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """A verified callback: which change it speaks of (our key), what it says, and the bytes to answer with.
+
+    A notice is a hint: the gateway stores it, answers, then asks the far system itself.
+    """
+
+    key: str
+    kind: str
+    reply: bytes
+    reply_content_type: str = "text/plain"
+    facts: Mapping[str, Any] = field(default_factory=dict)
