@@ -46,8 +46,8 @@ class Bill:
     """What is open in the till: a table's or room's bill, a counter's slip.
 
     ``version`` changes whenever the bill does. ``fees`` are fees in the pricing document's form that the till charges
-    (service charge, minimum spend, time), ``rounding`` its mode (``none``, ``jiao``, ``yuan``). ``stock_held`` says that
-    the till already holds the goods. ``due_amount`` is the till's own sum, before any benefit of ours.
+    (service charge, minimum spend, time), ``rounding`` its mode (``none``, ``jiao``, ``yuan``). ``stock_held`` says
+    that the till already holds the goods. ``due_amount`` is the till's own sum, before any benefit of ours.
     """
 
     bill_id: str

@@ -1,4 +1,4 @@
-"""What an adapter declares because it cannot be derived. A claim that the conformance suite can't show counts as false."""
+"""What an adapter declares because it cannot be derived; a claim that no test can show counts as false."""
 
 from __future__ import annotations
 

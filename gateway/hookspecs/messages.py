@@ -1,0 +1,24 @@
+"""Messages to customers, and callbacks from far systems."""
+
+from __future__ import annotations
+
+from gateway.domain.call import Call
+from gateway.domain.messages import Message, Notice, NoticeRequest
+from gateway.domain.outcomes import Change
+from gateway.hookspecs.marker import hookspec
+
+
+class MessageHooks:
+    """Specs of the family ``messages``; the rules common to all hooks stand in ``gateway.hookspecs``."""
+
+    @hookspec(firstresult=True)
+    def message_send(self, request: Message, call: Call) -> Change:  # type: ignore[empty-body]
+        """Send one message to one receiver."""
+
+
+class NoticeHooks:
+    """Callbacks, for adapters of every family."""
+
+    @hookspec(firstresult=True)
+    def notice_read(self, request: NoticeRequest) -> Notice | None:
+        """Verify a callback and say what it is about; ``None``: it is not genuine. Must not call out."""
