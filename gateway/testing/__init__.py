@@ -1,0 +1,1 @@
+"""For plugin authors' tests: a context for an adapter, simulators as processes, fault injection."""
