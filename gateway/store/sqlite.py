@@ -1,0 +1,159 @@
+"""SQLite behind the port: durable units in group commits, snapshots for readers.
+
+Writers of one process form batches (:mod:`gateway.store.group`); between processes one file lock stands around each
+write transaction, because SQLite's own busy handler starves writers. Each unit but the first of a batch has a
+savepoint, so that one that fails does not harm the others. ``synchronous=FULL``: what ``tx`` has returned survives a
+power cut.
+"""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from gateway.store import driver
+from gateway.store.errors import StorageError, StorageMisuse
+from gateway.store.health import Health
+from gateway.store.port import Tx
+from gateway.store.room import BALLAST_BYTES, LOW_WATER_BYTES, Room
+from gateway.store.sqlite_errors import translate
+from gateway.store.sqlite_tx import SqliteTx
+from gateway.store.sqlite_writer import Writer
+
+T = TypeVar("T")
+
+
+class SqliteDatabase:
+    """A database in one local file; see :class:`gateway.store.port.Database`.
+
+    ``busy_seconds`` bounds every wait for a turn to write, ``low_water_bytes`` and ``ballast_bytes`` are those of
+    :class:`gateway.store.room.Room`, ``connect`` opens a connection (see :mod:`gateway.store.driver`).
+    """
+
+    dialect = "sqlite"
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        busy_seconds: float = 5.0,
+        low_water_bytes: int = LOW_WATER_BYTES,
+        ballast_bytes: int = BALLAST_BYTES,
+        connect: driver.Connect = driver.connect,
+    ) -> None:
+        self.path = Path(path).absolute()
+        self._room = Room(self.path, low_water_bytes, ballast_bytes)
+        self._new_process: Callable[[], _Process] = lambda: _Process(self.path, connect, busy_seconds, self._room)
+        self._process = self._new_process()
+        _OPEN.add(self)
+
+    def tx(self, fn: Callable[[Tx], T]) -> T:
+        """See :meth:`gateway.store.port.Database.tx`."""
+        return self._process.writer.group.submit(fn)
+
+    def read(self, fn: Callable[[Tx], T]) -> T:
+        """See :meth:`gateway.store.port.Database.read`. Under a ``TRUNCATE`` journal readers and writers do wait."""
+        return self._process.read(fn)
+
+    def storage_low(self) -> bool:
+        """See :meth:`gateway.store.port.Database.storage_low`."""
+        return self._room.low()
+
+    def health(self) -> Health:
+        """See :meth:`gateway.store.port.Database.health`."""
+        from gateway.store.sqlite_health import look
+
+        return look(self.path, self._room, self.read)
+
+    def close(self) -> None:
+        """See :meth:`gateway.store.port.Database.close`. The database opens again at the next unit."""
+        self._process.close()
+
+    def after_fork(self) -> None:
+        """In the child: leave the parent's connections alone (closing them would harm its file) and begin anew."""
+        _ABANDONED.append(self._process)
+        self._process.abandon()
+        self._process = self._new_process()
+
+
+class _Process:
+    """What one process has open: the writer, and readers that wait for their next use."""
+
+    def __init__(self, path: Path, connect: driver.Connect, busy_seconds: float, room: Room) -> None:
+        self.writer = Writer(path, connect, busy_seconds, room)
+        self._path = path
+        self._connect = connect
+        self._busy_seconds = busy_seconds
+        self._idle: list[driver.Connection] = []
+
+    def read(self, fn: Callable[[Tx], T]) -> T:
+        if self.writer.group.leads():
+            raise StorageMisuse("a unit must not start another one")
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = self._open()
+        try:
+            result = _snapshot(connection, fn)
+        except BaseException:
+            if connection.in_transaction:
+                connection.close()
+                raise
+            self._idle.append(connection)
+            raise
+        self._idle.append(connection)
+        return result
+
+    def _open(self) -> driver.Connection:
+        self.writer.open()  # makes the file and its journal mode, once
+        try:
+            connection = self._connect(self._path)
+            connection.execute(f"PRAGMA busy_timeout={int(self._busy_seconds * 1000)}")
+            connection.execute("PRAGMA query_only=ON")
+        except driver.DriverError as error:
+            raise translate(error) from error
+        return connection
+
+    def abandon(self) -> None:
+        """In a child process: give up the lock's files, which would keep the parent's lock alive."""
+        self.writer.abandon()
+
+    def close(self) -> None:
+        while self._idle:
+            self._idle.pop().close()
+        self.writer.close()
+
+
+def _snapshot(connection: driver.Connection, fn: Callable[[Tx], T]) -> T:
+    try:
+        connection.execute("BEGIN")
+    except driver.DriverError as error:
+        raise translate(error) from error
+    tx = SqliteTx(connection)
+    try:
+        result = fn(tx)
+    finally:
+        tx.end()
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+    if tx.broken is not None:
+        raise tx.broken
+    return result
+
+
+_OPEN: weakref.WeakSet[SqliteDatabase] = weakref.WeakSet()
+#: Never closed: SQLite forbids a child to close what its parent opened.
+_ABANDONED: list[Any] = []
+
+
+def _after_fork() -> None:
+    for database in list(_OPEN):
+        database.after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+__all__ = ["SqliteDatabase", "StorageError"]

@@ -1,0 +1,75 @@
+"""SQLite's state in words for people: is it durable, is it safe between processes, how much room is left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from gateway.store import driver
+from gateway.store.errors import StorageError
+from gateway.store.health import Health
+from gateway.store.port import Tx
+from gateway.store.room import Room
+
+Look = tuple[str, int, int]
+
+
+def look(path: Path, room: Room, read: Callable[[Callable[[Tx], Look]], Look]) -> Health:
+    """The health of the database at ``path``."""
+    version = ".".join(map(str, driver.VERSION))
+    try:
+        mode, page_count, page_size = read(_ask)
+        free = room.free_bytes()
+    except (StorageError, OSError) as error:
+        return Health("sqlite", ok=False, version=version, error=f"{path}: {error}")
+    low = room.low()
+    return Health(
+        "sqlite",
+        ok=True,
+        version=version,
+        journal_mode=mode,
+        durable=True,
+        warnings=tuple(_warnings(mode, version, free, low)),
+        free_bytes=free,
+        low=low,
+        wal_bytes=_size(path.with_name(path.name + "-wal")),
+        database_bytes=page_count * page_size,
+        ballast=room.has_ballast(),
+    )
+
+
+def _ask(tx: Tx) -> Look:
+    return (
+        str(_value(tx, "PRAGMA journal_mode")),
+        int(_value(tx, "PRAGMA page_count")),
+        int(_value(tx, "PRAGMA page_size")),
+    )
+
+
+def _value(tx: Tx, pragma: str) -> str:
+    row = tx.one(pragma)
+    assert row is not None
+    return str(row[row.keys()[0]])
+
+
+def _warnings(mode: str, version: str, free: int, low: bool) -> list[str]:
+    found = []
+    if not driver.wal_is_safe(driver.VERSION):
+        found.append(
+            f"SQLite {version} can corrupt a WAL that several processes use, so the slower TRUNCATE journal is in use; "
+            "install pysqlite3, or SQLite 3.51.3, 3.50.7 or 3.44.6 and later"
+        )
+        if mode == "wal":
+            found.append("the file is in WAL mode and could not be changed: stop every other program that has it open")
+    elif mode != "wal":
+        found.append(f"the journal is {mode}, not WAL: readers and writers wait for each other")
+    if low:
+        found.append(f"the disk is almost full ({free // 2**20} MiB left): new work is refused")
+    return found
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0

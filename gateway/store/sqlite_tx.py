@@ -1,0 +1,82 @@
+"""A transaction in progress on SQLite. Written to be lean: every statement of the gateway goes through it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NoReturn, cast
+
+from gateway.store.dialect import Translated, sqlite_sql
+from gateway.store.driver import Connection, DriverError
+from gateway.store.errors import StorageError, StorageMisuse
+from gateway.store.port import NONE, Params, Row
+from gateway.store.sqlite_errors import translate
+
+_SQL = Translated(sqlite_sql)
+
+
+class _Ended:
+    """Stands in for the connection once the unit has ended, so that nothing is written outside a transaction."""
+
+    def execute(self, *_: Any) -> NoReturn:
+        raise StorageMisuse("this unit has ended; its transaction must not be kept")
+
+    executemany = execute
+
+
+_ENDED = cast(Connection, _Ended())
+
+
+class SqliteTx:
+    """See :class:`gateway.store.port.Tx`. ``broken`` holds the first error: a unit that had one cannot succeed."""
+
+    __slots__ = ("_connection", "broken")
+    dialect = "sqlite"
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.broken: StorageError | None = None
+
+    def execute(self, sql: str, params: Params = NONE) -> int:
+        """See :meth:`gateway.store.port.Tx.execute`."""
+        try:
+            cursor = self._connection.execute(_SQL[sql], params)
+            if cursor.description is not None:
+                return len(cursor.fetchall())
+        except DriverError as error:
+            raise self._break(error) from error
+        count = cursor.rowcount
+        return count if count > 0 else 0
+
+    def execute_many(self, sql: str, rows: Sequence[Params]) -> int:
+        """See :meth:`gateway.store.port.Tx.execute_many`."""
+        try:
+            return max(0, self._connection.executemany(_SQL[sql], rows).rowcount)
+        except DriverError as error:
+            raise self._break(error) from error
+
+    def one(self, sql: str, params: Params = NONE) -> Row | None:
+        """See :meth:`gateway.store.port.Tx.one`."""
+        try:
+            return cast("Row | None", self._connection.execute(_SQL[sql], params).fetchone())
+        except DriverError as error:
+            raise self._break(error) from error
+
+    def all(self, sql: str, params: Params = NONE) -> list[Row]:
+        """See :meth:`gateway.store.port.Tx.all`."""
+        try:
+            return self._connection.execute(_SQL[sql], params).fetchall()
+        except DriverError as error:
+            raise self._break(error) from error
+
+    def lock(self, name: str) -> None:
+        """Nothing to do: SQLite has one writer at a time."""
+
+    def end(self) -> None:
+        """Cut the connection off."""
+        self._connection = _ENDED
+
+    def _break(self, error: Exception) -> StorageError:
+        found = translate(error)
+        if self.broken is None:
+            self.broken = found
+        return found
