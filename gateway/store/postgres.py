@@ -1,16 +1,126 @@
-"""PostgreSQL behind the port."""
+"""PostgreSQL behind the port.
+
+**Isolation.** Units run under READ COMMITTED by default: a guarded ``UPDATE`` waits for the row and looks again, so
+limits are exact and a hot row costs a wait, not a failure. What a unit *reads* to decide upon must be locked
+(``tx.lock``, ``FOR UPDATE``), as :mod:`gateway.store.port` says. ``isolation="serializable"`` makes the server prove
+it, at the price of units that run again.
+
+**Retries.** A unit that meets a serialisation failure, a deadlock or a lock not had in time runs again, with jitter,
+until ``busy_seconds`` are over; so does one whose connection was lost before its commit began (a restart, a failover).
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import random
+import threading
+import time
+from collections.abc import Callable
+from typing import Literal, TypeVar
 
-from gateway.store.errors import StorageMisuse
+from gateway.store.errors import StorageFull, StorageMisuse, StorageReadOnly
+from gateway.store.forks import at_fork
+from gateway.store.health import Health
+from gateway.store.port import Tx
+from gateway.store.postgres_pool import Pool
+from gateway.store.postgres_unit import RunAgain, run_unit
+
+T = TypeVar("T")
+Isolation = Literal["read committed", "serializable"]
+
+_BEGIN: dict[str, bytes] = {
+    "read committed": b"BEGIN ISOLATION LEVEL READ COMMITTED",
+    "serializable": b"BEGIN ISOLATION LEVEL SERIALIZABLE",
+}
+_SNAPSHOT = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+_FULL_FOR_SECONDS = 5.0
+_SHORTEST_NAP = 0.001
+_LONGEST_NAP = 0.1
 
 
 class PostgresDatabase:
-    """A database on a PostgreSQL server; see :class:`gateway.store.port.Database`."""
+    """A database on a PostgreSQL server; see :class:`gateway.store.port.Database`.
+
+    ``busy_seconds`` bounds waits for locks, for a free connection and for retries; ``pool_size`` bounds the connections
+    of one process; ``isolation`` is that of writing units.
+    """
 
     dialect = "postgresql"
 
-    def __init__(self, url: str, **settings: Any) -> None:
-        raise StorageMisuse("PostgreSQL is not here yet")
+    def __init__(
+        self,
+        url: str,
+        *,
+        busy_seconds: float = 5.0,
+        pool_size: int = 16,
+        isolation: Isolation = "read committed",
+    ) -> None:
+        if isolation not in _BEGIN:
+            raise StorageMisuse(f"isolation is {isolation!r}; say {' or '.join(map(repr, _BEGIN))}")
+        self._url = url
+        self._busy_seconds = busy_seconds
+        self._pool_size = pool_size
+        self._begin = _BEGIN[isolation]
+        self._full_until = float("-inf")
+        self._pool = Pool(url, busy_seconds, pool_size)
+        self._busy = threading.local()
+        at_fork(self)
+
+    def tx(self, fn: Callable[[Tx], T]) -> T:
+        """See :meth:`gateway.store.port.Database.tx`."""
+        return self._insist(self._begin, fn)
+
+    def read(self, fn: Callable[[Tx], T]) -> T:
+        """See :meth:`gateway.store.port.Database.read`."""
+        try:
+            return self._insist(_SNAPSHOT, fn)
+        except StorageReadOnly as error:
+            raise StorageMisuse("a unit that only reads must not write") from error
+
+    def storage_low(self) -> bool:
+        """True for some seconds after the server found its disk full: how much room it has it does not tell."""
+        return time.monotonic() < self._full_until
+
+    def health(self) -> Health:
+        """See :meth:`gateway.store.port.Database.health`."""
+        from gateway.store.postgres_health import look
+
+        return look(self.read, self.storage_low())
+
+    def close(self) -> None:
+        """See :meth:`gateway.store.port.Database.close`. The database opens again at the next unit."""
+        self._pool.close()
+
+    def after_fork(self) -> object:
+        """In the child: leave the parent's connections alone, begin anew; returns what must never be collected."""
+        old, self._pool = self._pool, Pool(self._url, self._busy_seconds, self._pool_size)
+        return old
+
+    def _insist(self, begin: bytes, fn: Callable[[Tx], T]) -> T:
+        """Run the unit until it stands, or fails for good, or the busy time is over."""
+        if getattr(self._busy, "here", False):
+            raise StorageMisuse("a unit must not start another one")
+        deadline = time.monotonic() + self._busy_seconds
+        nap = _SHORTEST_NAP
+        self._busy.here = True
+        try:
+            while True:
+                try:
+                    return self._once(begin, fn)
+                except RunAgain as again:
+                    if time.monotonic() >= deadline:
+                        raise again.error from again.error.__cause__
+                time.sleep(random.uniform(0, nap))  # noqa: S311  (jitter, not a secret)
+                nap = min(2 * nap, _LONGEST_NAP)
+        finally:
+            self._busy.here = False
+
+    def _once(self, begin: bytes, fn: Callable[[Tx], T]) -> T:
+        pool = self._pool
+        session = pool.take()
+        try:
+            return run_unit(session, begin, fn)
+        except StorageFull:
+            self._full_until = time.monotonic() + _FULL_FOR_SECONDS
+            raise
+        finally:
+            pool.give_back(session)

@@ -9,13 +9,13 @@ power cut.
 from __future__ import annotations
 
 import os
-import weakref
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from gateway.store import driver
-from gateway.store.errors import StorageError, StorageMisuse
+from gateway.store.errors import StorageMisuse, StorageReadOnly
+from gateway.store.forks import at_fork
 from gateway.store.health import Health
 from gateway.store.port import Tx
 from gateway.store.room import BALLAST_BYTES, LOW_WATER_BYTES, Room
@@ -48,7 +48,7 @@ class SqliteDatabase:
         self._room = Room(self.path, low_water_bytes, ballast_bytes)
         self._new_process: Callable[[], _Process] = lambda: _Process(self.path, connect, busy_seconds, self._room)
         self._process = self._new_process()
-        _OPEN.add(self)
+        at_fork(self)
 
     def tx(self, fn: Callable[[Tx], T]) -> T:
         """See :meth:`gateway.store.port.Database.tx`."""
@@ -56,7 +56,12 @@ class SqliteDatabase:
 
     def read(self, fn: Callable[[Tx], T]) -> T:
         """See :meth:`gateway.store.port.Database.read`. Under a ``TRUNCATE`` journal readers and writers do wait."""
-        return self._process.read(fn)
+        try:
+            return self._process.read(fn)
+        except StorageReadOnly as error:
+            if not os.access(self.path, os.W_OK):
+                raise
+            raise StorageMisuse("a unit that only reads must not write") from error
 
     def storage_low(self) -> bool:
         """See :meth:`gateway.store.port.Database.storage_low`."""
@@ -72,11 +77,12 @@ class SqliteDatabase:
         """See :meth:`gateway.store.port.Database.close`. The database opens again at the next unit."""
         self._process.close()
 
-    def after_fork(self) -> None:
-        """In the child: leave the parent's connections alone (closing them would harm its file) and begin anew."""
-        _ABANDONED.append(self._process)
-        self._process.abandon()
+    def after_fork(self) -> object:
+        """In the child: leave the parent's connections alone and begin anew; see :mod:`gateway.store.forks`."""
+        parents = self._process
+        parents.abandon()
         self._process = self._new_process()
+        return parents
 
 
 class _Process:
@@ -142,18 +148,3 @@ def _snapshot(connection: driver.Connection, fn: Callable[[Tx], T]) -> T:
     if tx.broken is not None:
         raise tx.broken
     return result
-
-
-_OPEN: weakref.WeakSet[SqliteDatabase] = weakref.WeakSet()
-#: Never closed: SQLite forbids a child to close what its parent opened.
-_ABANDONED: list[Any] = []
-
-
-def _after_fork() -> None:
-    for database in list(_OPEN):
-        database.after_fork()
-
-
-os.register_at_fork(after_in_child=_after_fork)
-
-__all__ = ["SqliteDatabase", "StorageError"]
