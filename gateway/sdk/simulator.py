@@ -162,6 +162,7 @@ class HttpReply:
     body: bytes
     content_type: str = "application/json; charset=utf-8"
     truncate: int | None = None
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 class Hangup(Exception):
@@ -195,6 +196,8 @@ def serve_http(
             self.send_response_only(reply.status)
             self.send_header("Content-Type", reply.content_type)
             self.send_header("Content-Length", str(len(reply.body)))
+            for name, value in reply.headers:
+                self.send_header(name, value)
             self.end_headers()
             self.wfile.write(reply.body if reply.truncate is None else reply.body[: reply.truncate])
             self.wfile.flush()
