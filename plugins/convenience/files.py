@@ -98,7 +98,7 @@ class OrderFile:
         """The sum of the lines in fen."""
         return sum(line.amount for line in self.lines)
 
-    def encode(self) -> bytes:
+    def encode(self, encoding: str = ENCODING) -> bytes:
         """The file's bytes. Raises ``ValueError`` for a text that a field can't hold."""
         rows = [["H", self.reference, self.branch, self.kind, encode_stamp(self.created), self.card, self.original]]
         for number, line in enumerate(self.lines, 1):
@@ -107,7 +107,7 @@ class OrderFile:
         for number, tender in enumerate(self.tenders, 1):
             rows.append(["P", str(number), tender.pay_way, fen_to_yuan(tender.amount), tender.number])
         rows.append(["E", str(len(self.lines)), str(len(self.tenders)), fen_to_yuan(self.total)])
-        return encode_rows(rows)
+        return encode_rows(rows, encoding)
 
     @classmethod
     def parse(cls, data: bytes) -> OrderFile:
@@ -173,9 +173,9 @@ class Refused:
         return encode_rows([["ERR", self.reference, self.code, self.message or ERROR_TEXTS.get(self.code, "")]])
 
 
-def parse_answer(data: bytes) -> Accepted | Refused:
+def parse_answer(data: bytes, encoding: str = ENCODING) -> Accepted | Refused:
     """The content of an ``.OK`` or ``.ERR`` file. Raises :class:`ParseError`."""
-    rows = decode_rows(data, "answer")
+    rows = decode_rows(data, "answer", encoding)
     if len(rows) != 1:
         raise ParseError(f"answer: {len(rows)} lines instead of one")
     if rows[0][0] == "ERR":
@@ -251,21 +251,21 @@ def parse_scale(data: bytes) -> list[ScaleRow]:
     return result
 
 
-def encode_rows(rows: list[list[str]]) -> bytes:
-    """Tab-separated GBK lines ending in CRLF. Raises ``ValueError`` if a field holds a tab or the end of a line."""
+def encode_rows(rows: list[list[str]], encoding: str = ENCODING) -> bytes:
+    """Tab-separated lines ending in CRLF. Raises ``ValueError`` if a field holds a tab or the end of a line."""
     for row in rows:
         if any(re.search(r"[\t\r\n\x00]", value) for value in row):
             raise ValueError("a field holds a tab, a line end or NUL")
-    return "".join("\t".join(row) + CRLF for row in rows).encode(ENCODING, "replace")
+    return "".join("\t".join(row) + CRLF for row in rows).encode(encoding, "replace")
 
 
-def decode_rows(data: bytes, what: str) -> list[list[str]]:
+def decode_rows(data: bytes, what: str, encoding: str = ENCODING) -> list[list[str]]:
     """The inverse of :func:`encode_rows`; ``what`` names the file in the message of a :class:`ParseError`."""
     if len(data) > 4_000_000:
         raise ParseError(f"{what}: larger than 4 MB")
     if not data.endswith(b"\r\n"):
         raise ParseError(f"{what}: last line is not finished")
-    return [line.split("\t") for line in decode_text(data, what).split(CRLF)[:-1]]
+    return [line.split("\t") for line in decode_text(data, what, encoding).split(CRLF)[:-1]]
 
 
 def _fields(row: list[str], count: int) -> list[str]:

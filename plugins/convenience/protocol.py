@@ -27,12 +27,12 @@ class ParseError(ValueError):
     """Bytes or a value that the legacy system's formats do not allow; the message says what and where."""
 
 
-def decode_text(data: bytes, what: str) -> str:
-    """``data`` as GBK; ``what`` names the source in the message of a :class:`ParseError`."""
+def decode_text(data: bytes, what: str, encoding: str = ENCODING) -> str:
+    """``data`` decoded; ``what`` names the source in the message of a :class:`ParseError`."""
     try:
-        return data.decode(ENCODING)
+        return data.decode(encoding)
     except UnicodeDecodeError as error:
-        raise ParseError(f"{what}: not GBK at byte {error.start}") from error
+        raise ParseError(f"{what}: not {encoding} at byte {error.start}") from error
 
 
 def pad(text: str, width: int) -> str:
