@@ -1,0 +1,99 @@
+"""The real caller: hooks of the runtime's connections, side by side on a bounded pool, the last one inline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from gateway.domain.call import Call
+from gateway.domain.common import Query, Step
+from gateway.domain.errors import AdapterError, NotSent, PluginError
+from gateway.domain.outcomes import Answer, Change
+from gateway.engine.model import Far, Verb
+from gateway.engine.own import OWN, OwnLedger
+from gateway.engine.seams import Clock, Effect, Outcome
+from gateway.store.port import Tx
+
+
+class Connection(Far, Protocol):
+    """A connection of the runtime, as far as the engine uses it."""
+
+    def change(self, hook: str, request: Any, call: Call) -> Change: ...
+
+    def query(self, query: Query) -> Answer: ...
+
+
+class Connections(Protocol):
+    """The runtime's lookup of connections."""
+
+    def connection(self, merchant_id: str, name: str) -> Connection: ...
+
+
+class RuntimeCaller:
+    """Calls far systems through the runtime's guarded connections."""
+
+    def __init__(self, connections: Connections, clock: Clock, threads: int = 16) -> None:
+        self._connections, self._clock, self._threads = connections, clock, threads
+        self._own = OwnLedger()
+        self._pool: ThreadPoolExecutor | None = None
+
+    def far(self, merchant: str, connection: str) -> Far:
+        return self._own if connection == OWN else self._connections.connection(merchant, connection)
+
+    def embedded(self, merchant: str, effect: Effect, tx: Tx) -> Change | Answer | AdapterError:
+        try:
+            if effect.todo.connection == OWN:
+                return self._own.change(effect, tx, self._clock.now())
+            connection = self._connections.connection(merchant, effect.todo.connection)
+            return self._call(connection, effect, tx)
+        except AdapterError as error:
+            return error
+
+    def run(self, effects: Sequence[Effect]) -> list[Outcome]:
+        if len(effects) == 1:
+            return [self._run(effects[0])]
+        pool = self._started_pool()
+        others = [pool.submit(self._run, effect) for effect in effects[:-1]]
+        last = self._run(effects[-1])
+        return [*(other.result() for other in others), last]
+
+    def _started_pool(self) -> ThreadPoolExecutor:
+        # Made at the first use, so that it is made after fork.
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="leg")
+        return self._pool
+
+    def _run(self, effect: Effect) -> Outcome:
+        try:
+            connection = self._connections.connection(effect.merchant, effect.todo.connection)
+        except LookupError as error:
+            return Outcome(effect, NotSent(f"no such connection: {error}"))
+        try:
+            return Outcome(effect, self._call(connection, effect, None))
+        except AdapterError as error:
+            return Outcome(effect, error)
+        except Exception as error:
+            return Outcome(effect, PluginError(type(error).__name__))
+
+    def _call(self, connection: Connection, effect: Effect, tx: Tx | None) -> Change | Answer:
+        if effect.todo.verb is Verb.QUERY:
+            return connection.query(effect.request)
+        op = effect.op
+        call = Call(
+            key=op.key,
+            deadline=datetime.fromtimestamp(effect.deadline / 1000, UTC),
+            attempt=op.attempts,
+            trace=effect.trace,
+            steps=tuple(Step(name=s["name"], ref=s["ref"], done=s["done"]) for s in op.steps),
+            tx=tx,
+            journal=lambda step: effect.step({"name": step.name, "ref": step.ref, "done": step.done}),
+        )
+        return connection.change(effect.todo.hook, effect.request, call)
+
+    def close(self) -> None:
+        """Let running calls end and stop the pool."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool = None

@@ -1,0 +1,361 @@
+"""The decision: what a saga does next, as a pure function of its rows, the adapters' traits and the time.
+
+Order of a checkout: holds side by side → external tenders in order, the pivot → confirms and redemptions side by side →
+the bill into the till → rewards. Undo: money first, goods second; once a checkout closes, nothing forward is sent.
+A refund or a release has no way back: it is pursued until it is done or a person's case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from gateway.engine.closing import Closer
+from gateway.engine.model import (
+    MAYBE,
+    TERMINAL,
+    Decision,
+    Far,
+    Json,
+    Kind,
+    Leg,
+    NewTask,
+    Op,
+    OpState,
+    Phase,
+    Saga,
+    State,
+    Timing,
+)
+from gateway.engine.pursue import Pursuer, Pursuit, Way, queryable
+from gateway.engine.undoing import undo_ways
+
+#: How often a change that provably never left us is tried again before its leg is given up.
+NOT_SENT_MOST = 2
+
+
+class Ops:
+    """The operations of one saga, by leg and hook; the last turn of a hook is the one that counts."""
+
+    def __init__(self, ops: Iterable[Op]) -> None:
+        self._last: dict[tuple[str, str], Op] = {}
+        for op in ops:
+            known = self._last.get((op.leg, op.hook))
+            if known is None or op.turn >= known.turn:
+                self._last[op.leg, op.hook] = op
+
+    def last(self, leg: str, hook: str) -> Op | None:
+        return self._last.get((leg, hook))
+
+
+def decide(saga: Saga, ops: Iterable[Op], far: Callable[[str], Far], timing: Timing, now: int) -> Decision:
+    """What to do now. Called again with the outcomes until there is nothing to do but wait, or the end is reached.
+
+    Pure: the same rows and the same time give the same decision. ``now`` is in milliseconds.
+    """
+    return _Decider(saga, Ops(ops), far, timing, now).decide()
+
+
+class _Decider:
+    def __init__(self, saga: Saga, ops: Ops, far: Callable[[str], Far], timing: Timing, now: int) -> None:
+        self.saga, self.ops, self.far, self.timing, self.now = saga, ops, far, timing, now
+        self.legs = saga.legs()
+        self.pursuer = Pursuer(timing, now)
+        self.decision = Decision(state=saga.state)
+
+    def decide(self) -> Decision:
+        if self.saga.kind in (Kind.REFUND, Kind.RELEASE):
+            steps: dict[State, Callable[[], None]] = {
+                State.PAYING: lambda: self._forward(Phase.PAY, State.SETTLING),
+                State.SETTLING: lambda: self._forward(Phase.SETTLE, State.POSTING),
+                State.POSTING: self._posting,
+                State.COMPLETED: self._tail,
+            }
+        else:
+            steps = {
+                State.RESERVING: self._reserving,
+                State.PAYING: self._paying,
+                State.AWAITING_TENDER: self._awaiting,
+                State.SETTLING: self._settling,
+                State.POSTING: self._posting,
+                State.COMPLETED: self._tail,
+                State.CLOSING: self._closing,
+                State.UNDOING: self._undoing,
+                State.FAILED: self._watching,
+                State.CANCELLED: self._watching,
+            }
+        steps[self.saga.state]()
+        return self.decision
+
+    # --- small words -------------------------------------------------------------------------------------------------
+
+    def _legs(self, phase: Phase) -> list[tuple[Leg, str]]:
+        return [(leg, hook) for leg in self.legs if (hook := leg.hook(phase))]
+
+    def _go(self, state: State, **progress: object) -> None:
+        self.decision.state = state
+        self.decision.progress.update(progress)
+        self.decision.todo.clear()
+        self.decision.wake_at = None
+
+    def _wake(self, at: int | None) -> None:
+        if at is not None and (self.decision.wake_at is None or at < self.decision.wake_at):
+            self.decision.wake_at = at
+
+    def _take(self, pursuit: Pursuit) -> None:
+        """Take what a pursuit asks for into the decision."""
+        if pursuit.todo is not None:
+            self.decision.todo.append(pursuit.todo)
+        self._wake(pursuit.at)
+
+    def _task(self, leg: str, kind: str, detail: str, owner: str = "merchant") -> None:
+        self.decision.tasks.append(NewTask(leg, kind, detail, owner))
+
+    def _pursue(self, leg: Leg, hook: str) -> Pursuit:
+        return self.pursuer.pursue(leg, hook, self.ops.last(leg.name, hook), self.far(leg.connection))
+
+    def _fail(self, leg: str, op: Op | None, reason: str = "") -> None:
+        """Give the checkout up: remember the first failure, give the money back, undo the rest."""
+        failure: Json = {"leg": leg, "reason": reason or (op.outcome.get("reason", "declined") if op else "declined")}
+        if op is not None:
+            failure |= {"code": op.outcome.get("code", ""), "message": op.outcome.get("message", "")}
+        self._go(State.CLOSING, failure=self.saga.failure() or failure)
+
+    def _overdue(self, op: Op | None) -> bool:
+        return op is not None and self.now >= op.first_sent + self.timing.task_after
+
+    # --- forward -----------------------------------------------------------------------------------------------------
+
+    def _reserving(self) -> None:
+        """Hold everything side by side; the first refusal gives it all up."""
+        if self.saga.progress.get("cancel"):
+            return self._fail("", None, "cancelled")
+        declined = self.saga.progress.get("declined", ())
+        added = {leg["name"] for leg in self.saga.progress.get("legs", ())}
+        for leg, hook in self._legs(Phase.HOLD):
+            op = self.ops.last(leg.name, hook)
+            way = self._pursue(leg, hook)
+            if leg.name in declined:
+                continue
+            reason = "" if way.way is Way.DONE else self._hold_given_up(op, way)
+            if reason in ("declined", "unavailable") and leg.name in added:
+                return self._go(State.AWAITING_TENDER, declined=[*declined, leg.name])
+            if reason:
+                return self._fail(leg.name, op, "" if way.way is Way.REFUSED else reason)
+            self._take(way)
+        if not self.decision.todo and self.decision.wake_at is None:
+            self._go(State.PAYING)
+        return None
+
+    def _hold_given_up(self, op: Op | None, way: Pursuit) -> str:
+        if way.way is Way.REFUSED:
+            return "declined"
+        if op is None:
+            return ""
+        if op.state is OpState.NOT_SENT and op.attempts >= NOT_SENT_MOST:
+            return "unavailable"
+        if way.way is Way.STUCK or self.now >= op.first_sent + self.timing.hold:
+            return "unresolved"
+        return ""
+
+    def _paying(self) -> None:
+        """Take the external tenders, one after the other."""
+        if self.saga.progress.get("cancel"):
+            return self._fail("", None, "cancelled")
+        declined = self.saga.progress.get("declined", ())
+        for leg, hook in self._legs(Phase.PAY):
+            op = self.ops.last(leg.name, hook)
+            if leg.name in declined or (op is not None and op.state is OpState.OK):
+                continue
+            return self._take_tender(leg, hook, op)
+        if self._paid() < self.saga.amount:
+            return self._go(State.AWAITING_TENDER)
+        return self._go(State.SETTLING, pivot=self.now)
+
+    def _take_tender(self, leg: Leg, hook: str, op: Op | None) -> None:
+        if op is None:
+            return self._take(self.pursuer.send(leg, hook, None))
+        far = self.far(leg.connection)
+        if op.state is OpState.DECLINED:
+            return self._declined(leg, op)
+        if op.state in (OpState.NOT_SENT, OpState.GONE):
+            if op.state is OpState.GONE or op.attempts >= NOT_SENT_MOST or op.outcome.get("code_lost"):
+                return self._fail(leg.name, op, "unavailable")
+            return self._take(self.pursuer.pursue(leg, hook, op, far))
+        if self.now >= self._close_at(leg, hook, op):
+            return self._fail(leg.name, op, "undecided")
+        # A charge is never sent again, even where the adapter says that it could be: a payment code is single use.
+        if queryable(far, hook):
+            self._take(self.pursuer.find_out(leg, op, far))
+            return self._wake(self._close_at(leg, hook, op))
+        if far.has("payment_reverse"):
+            return self._fail(leg.name, op, "undecided")
+        return self._task(
+            leg.name, "payment-unknown", "ask the customer or the terminal whether this was paid", "cashier"
+        )
+
+    def _close_at(self, leg: Leg, hook: str, op: Op) -> int:
+        """When to stop waiting for this payment; a shown QR code lives as long as the checkout."""
+        action = op.outcome.get("next_action") or {}
+        if action.get("type") == "show_qr":
+            return self.saga.expires_at
+        traits = self.far(leg.connection).traits(hook)
+        return op.first_sent + min(self.timing.seconds(traits.close_after_s), self.timing.pay)
+
+    def _declined(self, leg: Leg, op: Op) -> None:
+        if self.saga.doc.get("on_decline") != "await_tender":
+            return self._fail(leg.name, op)
+        # Even a declined charge is closed before another one is asked for: a late duplicate may still be accepted.
+        closing = self._closer().close(leg)
+        if closing.way is Way.DONE:
+            return self._go(State.AWAITING_TENDER, declined=[*self.saga.progress.get("declined", ()), leg.name])
+        return self._take(closing)
+
+    def _paid(self) -> int:
+        """What is taken or held so far, over all tenders that were not declined."""
+        declined = set(self.saga.progress.get("declined", ()))
+        tenders = (*self.saga.doc["tenders"], *self.saga.progress.get("tenders", ()))
+        return sum(tender["amount"] for tender in tenders if tender["leg"] not in declined)
+
+    def _awaiting(self) -> None:
+        """Wait for the next payer, until the checkout expires."""
+        if self.saga.progress.get("cancel"):
+            return self._fail("", None, "cancelled")
+        if self.saga.progress.get("tender_added"):
+            return self._go(State.RESERVING, tender_added=False)
+        if self.now >= self.saga.expires_at:
+            return self._fail("", None, "expired")
+        return self._wake(self.saga.expires_at)
+
+    def _settling(self) -> None:
+        """Confirm and redeem side by side. The money is taken: what is unknown is resolved, never given up."""
+        unsettled = False
+        declined = self.saga.progress.get("declined", ())
+        for leg, hook in self._legs(Phase.SETTLE):
+            if leg.name in declined:
+                continue
+            op = self.ops.last(leg.name, hook)
+            way = self._pursue(leg, hook)
+            if way.way is Way.REFUSED:
+                return self._fail(leg.name, op)
+            unsettled |= way.way is not Way.DONE
+            self._take(way)
+            if way.way is Way.STUCK or (self._overdue(op) and way.way is not Way.DONE):
+                self._task(leg.name, "redemption-unknown", f"find out whether {hook} happened at {leg.adapter}")
+        if not unsettled:
+            self._go(State.POSTING, posting_since=self.now)
+        return None
+
+    def _forward(self, phase: Phase, after: State) -> None:
+        """Pursue every leg of a phase to its end; a refusal is a person's case and stops what comes after."""
+        unsettled = False
+        for leg, hook in self._legs(phase):
+            op = self.ops.last(leg.name, hook)
+            way = self._pursue(leg, hook)
+            unsettled |= way.way is not Way.DONE
+            self._take(way)
+            if way.way is Way.REFUSED:
+                self._task(leg.name, "refund-refused", f"{leg.adapter} refused {hook}: {op.outcome if op else ''}")
+            elif way.way is Way.STUCK or (self._overdue(op) and way.way is not Way.DONE):
+                self._task(leg.name, "refund-unknown", f"find out whether {hook} happened at {leg.adapter}")
+        if not unsettled:
+            self._go(after, posting_since=self.now)
+
+    def _posting(self) -> None:
+        """Book the sale, then give the rewards; neither holds the customer up for long."""
+        patient = self.now < self.saga.progress.get("posting_since", self.now) + self.timing.post_patience
+        if self._tail_phase(Phase.POST) and patient:
+            return
+        if self._tail_phase(Phase.REWARD) and patient:
+            return
+        self._go(State.COMPLETED)
+
+    def _tail_phase(self, phase: Phase) -> bool:
+        """Pursue what must not fail the sale; say whether it is worth waiting for."""
+        worth_waiting = False
+        for leg, hook in self._legs(phase):
+            op = self.ops.last(leg.name, hook)
+            deferred = op is not None and op.state is OpState.PENDING and self.far(leg.connection).traits(hook).deferred
+            way = self._pursue(leg, hook)
+            self._take(way)
+            if way.way is Way.REFUSED:
+                self._task(leg.name, f"{phase}-refused", f"{leg.adapter} refused {hook}: {op.outcome if op else ''}")
+            elif way.way is Way.STUCK:
+                self._task(
+                    leg.name, f"{phase}-unknown", f"see at {leg.adapter} whether {hook} happened, and do it by hand"
+                )
+            elif way.way is not Way.DONE:
+                worth_waiting |= not deferred
+                if op is not None and self.now >= self._tail_deadline(leg, hook, op):
+                    self._task(leg.name, f"{phase}-overdue", f"{hook} has not come to an end at {leg.adapter}")
+        return worth_waiting
+
+    def _tail_deadline(self, leg: Leg, hook: str, op: Op) -> int:
+        in_flight = self.timing.seconds(self.far(leg.connection).traits(hook).max_in_flight_s)
+        return op.first_sent + max(self.timing.task_after, in_flight)
+
+    def _tail(self) -> None:
+        self._tail_phase(Phase.POST)
+        if not any(leg for leg, hook in self._legs(Phase.POST) if self.ops.last(leg.name, hook) is None):
+            self._tail_phase(Phase.REWARD)
+
+    # --- back --------------------------------------------------------------------------------------------------------
+
+    def _closer(self) -> Closer:
+        return Closer(self.ops, self.far, self.pursuer, self.timing, self.now)
+
+    def _closing(self) -> None:
+        """Money first: reverse and verify every tender that may have been taken."""
+        closer, unsettled = self._closer(), False
+        for leg, hook in reversed(self._legs(Phase.PAY)):
+            op = self.ops.last(leg.name, hook)
+            way = closer.close(leg)
+            unsettled |= way.way is not Way.DONE
+            self._take(way)
+            if way.way is Way.STUCK or (self._overdue(op) and way.way is not Way.DONE):
+                self._task(
+                    leg.name,
+                    "payment-not-closed",
+                    f"give the money back by hand at {leg.adapter}, or show that none was taken",
+                )
+        if not unsettled:
+            self._go(State.UNDOING)
+
+    def _undoing(self) -> None:
+        """Goods second: everything held is let go, everything used up is given back."""
+        unsettled = False
+        for leg in reversed(self.legs):
+            for way, op in undo_ways(leg, self.ops, self.far(leg.connection), self.pursuer):
+                unsettled |= way.way is not Way.DONE
+                self._take(way)
+                if way.way is Way.STUCK or way.way is Way.REFUSED or (self._overdue(op) and way.way is not Way.DONE):
+                    self._task(leg.name, "undo-failed", f"give {leg.name} back by hand at {leg.adapter}")
+        if not unsettled:
+            cancelled = (self.saga.failure() or {}).get("reason") == "cancelled"
+            self._go(State.CANCELLED if cancelled else State.FAILED)
+
+    def _watching(self) -> None:
+        """After a payment was closed, look now and then whether money has come all the same, and give it back."""
+        closer = self._closer()
+        for leg, hook in self._legs(Phase.PAY):
+            op = self.ops.last(leg.name, hook)
+            if op is None or (op.state is OpState.NOT_SENT and not op.first_sent):
+                continue
+            if op.state in MAYBE and op.outcome.get("asked"):
+                self._refund_late(leg, closer)
+            else:
+                self._take(closer.watch(leg, op))
+
+    def _refund_late(self, leg: Leg, closer: Closer) -> None:
+        """Money came after the close: give it back by itself, and say so once."""
+        way = closer.close(leg)
+        if way.todo is not None and not self.saga.progress.get("late"):
+            self.decision.progress["late"] = True
+            self.decision.events.append("checkout.late_payment_refunded")
+        self._take(way)
+        if way.way is Way.STUCK:
+            self._task(leg.name, "late-payment", f"give late money back by hand at {leg.adapter}")
+
+
+def is_terminal(state: State) -> bool:
+    """Whether the outcome is final for the customer (work in the tail may go on)."""
+    return state in TERMINAL

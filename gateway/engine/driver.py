@@ -1,0 +1,418 @@
+"""The driver: executes what ``decide`` asks for, one commit a round.
+
+A round is one transaction: the outcomes of the effects that ran, then decisions until the next effects are known, whose
+intents are committed with it. Changes of embedded adapters run inside that transaction. Then the effects run, with no
+transaction open. The driver is a generator that yields batches of effects and pauses, so that a simulation can run it
+against a world of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from gateway.domain.errors import AdapterError, NotSent, PluginError
+from gateway.domain.outcomes import Answer, Change
+from gateway.engine import outcomes as rules
+from gateway.engine.decide import decide
+from gateway.engine.facts import completion_facts
+from gateway.engine.model import (
+    TERMINAL,
+    Decision,
+    Far,
+    Kind,
+    Leg,
+    NewTask,
+    Op,
+    OpState,
+    Saga,
+    State,
+    Timing,
+    Todo,
+    Verb,
+)
+from gateway.engine.records import op_from, op_row, saga_change, saga_from, saga_row
+from gateway.engine.requests import SecretGone, build_query, build_request, expected_amount
+from gateway.engine.seams import Caller, Clock, Effect, Ids, Journal, Outcome, Secrets
+from gateway.store import journal as sql
+from gateway.store.port import Tx
+
+#: Rounds of deciding within one transaction; more would be a loop in ``decide``.
+ROUNDS_MOST = 64
+
+
+class Lost(Exception):
+    """The claim on this saga is gone: another worker has it. Nothing was written."""
+
+
+class Refused(Exception):
+    """A checkout was refused before anything was sent anywhere: nothing of it is kept."""
+
+    def __init__(self, saga: Saga) -> None:
+        super().__init__(saga.failure())
+        self.saga = saga
+
+
+@dataclass(slots=True)
+class Pause:
+    """Nothing to do before this time (milliseconds)."""
+
+    until: int
+
+
+@dataclass(slots=True)
+class Work:
+    """A claimed saga in the hands of one worker."""
+
+    saga: Saga
+    ops: list[Op]
+    secrets: Secrets = field(default_factory=Secrets)
+    fresh: bool = False
+
+    def copy(self) -> Work:
+        """A copy that a unit of work may change: a transaction can run twice."""
+        saga = replace(self.saga, progress=deepcopy(self.saga.progress))
+        ops = [replace(op, steps=list(op.steps), outcome=dict(op.outcome)) for op in self.ops]
+        return Work(saga, ops, self.secrets, self.fresh)
+
+
+Steps = Generator[list[Effect] | Pause, list[Outcome], Work]
+
+
+@dataclass(slots=True)
+class Round:
+    """What a round's transaction came to."""
+
+    work: Work
+    effects: list[Effect]
+    wake_at: int | None
+
+
+class Driver:
+    """Drives sagas; stateless between them, safe to share between threads."""
+
+    def __init__(self, journal: Journal, caller: Caller, clock: Clock, ids: Ids, timing: Timing) -> None:
+        self.journal, self.caller, self.clock, self.ids, self.timing = journal, caller, clock, ids, timing
+
+    # --- the claim ---------------------------------------------------------------------------------------------------
+
+    def claim(self, saga_id: str) -> Work | None:
+        """Take a saga that nobody works on; ``None`` if somebody does."""
+        now = self.clock.now()
+
+        def unit(tx: Tx) -> Work | None:
+            row = sql.claim(tx, saga_id, now, now + self.timing.lease)
+            return Work(saga_from(row), [op_from(op) for op in sql.ops(tx, saga_id)]) if row else None
+
+        work = self.journal.tx(unit)
+        if work is not None:
+            for op in work.ops:
+                self._orphaned(work.saga, op, now)
+        return work
+
+    def _orphaned(self, saga: Saga, op: Op, now: int) -> None:
+        """An intent found on load belongs to a worker that died: its outcome is unknown."""
+        if op.state is OpState.INTENT:
+            traits = self.caller.far(saga.merchant, op.connection).traits(op.hook)
+            rules.apply_sent(op, PluginError("the worker that sent this is gone"), None, traits, self.timing, now)
+
+    # --- the rounds --------------------------------------------------------------------------------------------------
+
+    def steps(
+        self,
+        work: Work,
+        until: int,
+        accept: Callable[[Tx, Saga], None] | None = None,
+        finish: Callable[[Tx, Work], None] | None = None,
+    ) -> Steps:
+        """Work on a saga until it rests or ``until`` (milliseconds) has come; yields effects and pauses.
+
+        ``accept`` runs in the first transaction of a new saga (its idempotency key); ``finish`` in the one in which the
+        saga comes to its end. Raises ``Lost``, ``Refused``, or what the store raises.
+        """
+        done: list[Outcome] = []
+        while True:
+            turn = self._round(work, done, until, accept, finish)
+            work, accept = turn.work, None
+            if turn.effects:
+                done = yield turn.effects
+            elif turn.wake_at is not None and turn.wake_at <= until and work.saga.state not in TERMINAL:
+                done = []
+                yield Pause(turn.wake_at)
+            else:
+                return work
+
+    def _round(
+        self,
+        before: Work,
+        done: list[Outcome],
+        until: int,
+        accept: Callable[[Tx, Saga], None] | None,
+        finish: Callable[[Tx, Work], None] | None,
+    ) -> Round:
+        failed: dict[str, AdapterError] = {}
+
+        def unit(tx: Tx) -> Round:
+            return _Round(self, before, done, until, failed).run(tx, accept, finish)
+
+        while True:
+            try:
+                return self.journal.tx(unit)
+            except EmbeddedTrouble as trouble:
+                failed[trouble.name] = trouble.error  # rolled back with all it did; decide again with its outcome
+
+    def journal_step(self, work: Work, op: Op) -> Callable[[Mapping[str, Any]], None]:
+        """The journal that a hook's ``call.step`` writes to, before each of its messages."""
+        fence = work.saga.fence
+
+        def write(step: Mapping[str, Any]) -> None:
+            kept = [item for item in op.steps if (item["name"], item["ref"]) != (step["name"], step["ref"])]
+            op.steps = [*kept, dict(step)]
+            if not self.journal.tx(lambda tx: sql.write_steps(tx, op.key, sql.dump(op.steps), fence)):
+                raise Lost(op.saga_id)
+
+        return write
+
+
+class EmbeddedTrouble(Exception):
+    """A change of an embedded adapter went wrong inside the transaction: all of it is rolled back."""
+
+    def __init__(self, name: str, error: AdapterError) -> None:
+        super().__init__(name)
+        self.name, self.error = name, error
+
+
+class _Round:
+    """One transaction of one saga."""
+
+    def __init__(
+        self, driver: Driver, work: Work, done: list[Outcome], until: int, failed: Mapping[str, AdapterError]
+    ) -> None:
+        self.driver, self.original, self.done, self.until, self.failed = driver, work, done, until, failed
+        self.timing, self.caller = driver.timing, driver.caller
+
+    def run(
+        self, tx: Tx, accept: Callable[[Tx, Saga], None] | None, finish: Callable[[Tx, Work], None] | None
+    ) -> Round:
+        self.tx = tx
+        self.work = self.original.copy()
+        self.saga = self.work.saga
+        self.now = self.driver.clock.now()
+        self.legs = {leg.name: leg for leg in self.saga.legs()}
+        self.events: list[tuple[str, dict[str, Any]]] = []
+        self.tasks: list[NewTask] = []
+        was = self.saga.state
+        if self.work.fresh:
+            self.events.append((f"{self.saga.kind}.accepted", {}))
+        for outcome in self.done:
+            self._apply(outcome)
+        decision, todos = self._decide()
+        effects = [self._effect(todo) for todo in todos]
+        self._refuse_if_nothing_left_us(was, effects)
+        self._write(decision, effects, accept, finish, was)
+        return Round(self.work, effects, decision.wake_at)
+
+    def _far(self, connection: str) -> Far:
+        return self.caller.far(self.saga.merchant, connection)
+
+    # --- outcomes ----------------------------------------------------------------------------------------------------
+
+    def _apply(self, outcome: Outcome) -> None:
+        op = next(op for op in self.work.ops if op.key == outcome.effect.op.key)
+        op.steps = outcome.effect.op.steps
+        self._apply_to(op, outcome.effect.todo.verb, outcome.result)
+
+    def _apply_to(self, op: Op, verb: Verb, result: Change | Answer | AdapterError) -> None:
+        traits = self._far(op.connection).traits(op.hook)
+        amount = expected_amount(self.saga, self.legs[op.leg], op.hook)
+        apply: Any = rules.apply_sent if verb is Verb.SEND else rules.apply_answer
+        apply(op, result, amount, traits, self.timing, self.now)
+
+    # --- decisions ---------------------------------------------------------------------------------------------------
+
+    def _decide(self) -> tuple[Decision, list[Todo]]:
+        """Decide until only far calls or waiting are left; run embedded changes on the way."""
+        for _ in range(ROUNDS_MOST):
+            decision = decide(self.saga, self.work.ops, self._far, self.timing, self.now)
+            moved = decision.state is not self.saga.state or bool(decision.progress)
+            self.saga.state = decision.state
+            self.saga.progress.update(decision.progress)
+            self.tasks.extend(decision.tasks)
+            self.events.extend((event, {}) for event in decision.events)
+            near = [todo for todo in decision.todo if self._far(todo.connection).embedded]
+            far = [todo for todo in decision.todo if not self._far(todo.connection).embedded]
+            for todo in near:
+                self._run_embedded(todo)
+            if far and not moved:
+                lost = [todo for todo in far if not self._can_be_built(todo)]
+                if not lost and not near:
+                    return decision, far
+                if not lost:
+                    continue
+            elif not near and not moved:
+                return decision, []
+        raise PluginError("the decision does not come to rest")
+
+    def _run_embedded(self, todo: Todo) -> None:
+        effect = self._effect(todo)
+        name = f"{todo.leg}/{todo.hook}/{todo.turn}/{effect.op.attempts}"
+        result = self.failed.get(name) or self.caller.embedded(self.saga.merchant, effect, self.tx)
+        if isinstance(result, AdapterError) and name not in self.failed:
+            raise EmbeddedTrouble(name, result)
+        if isinstance(result, AdapterError):
+            result = rolled_back(result)
+        self._apply_to(effect.op, todo.verb, result)
+
+    def _can_be_built(self, todo: Todo) -> bool:
+        """A payment code is never stored: after a crash before its first send, the charge can't be sent any more."""
+        if todo.verb is Verb.QUERY:
+            return True
+        try:
+            build_request(self.saga, self.legs[todo.leg], todo.hook, self.work.ops, self.work.secrets, self.now)
+        except SecretGone as gone:
+            op = self._op(todo)
+            op.state, op.dirty = OpState.NOT_SENT, True
+            op.outcome |= {"error": str(gone), "code_lost": True}
+            return False
+        return True
+
+    # --- effects -----------------------------------------------------------------------------------------------------
+
+    def _op(self, todo: Todo) -> Op:
+        if todo.op is not None:
+            return todo.op
+        for op in self.work.ops:
+            if (op.leg, op.hook, op.turn) == (todo.leg, todo.hook, todo.turn):
+                return op
+        op = Op(
+            key=self.driver.ids.new(),
+            saga_id=self.saga.id,
+            leg=todo.leg,
+            hook=todo.hook,
+            turn=todo.turn,
+            connection=todo.connection,
+            state=OpState.INTENT,
+            new=True,
+        )
+        self.work.ops.append(op)
+        return op
+
+    def _effect(self, todo: Todo) -> Effect:
+        op, leg = self._op(todo), self.legs[todo.leg]
+        if todo.verb is Verb.SEND:
+            request: Any = build_request(self.saga, leg, todo.hook, self.work.ops, self.work.secrets, self.now)
+            rules.begin(op, self.now)
+        else:
+            request = build_query(self.saga, leg, op, self.work.ops, self.now)
+        deadline = self.now + self.timing.call
+        step = self.driver.journal_step(self.work, op)
+        return Effect(todo, op, leg.params, self.saga.merchant, request, deadline, self.saga.id, step)
+
+    # --- the commit --------------------------------------------------------------------------------------------------
+
+    def _refuse_if_nothing_left_us(self, was: State, effects: list[Effect]) -> None:
+        """A new saga that fails on the gateway's own doorstep leaves no trace, and takes no order number."""
+        if self.work.fresh and not effects and self.saga.state in (State.FAILED, State.CANCELLED):
+            raise Refused(self.saga)
+
+    def _write(
+        self,
+        decision: Decision,
+        effects: list[Effect],
+        accept: Callable[[Tx, Saga], None] | None,
+        finish: Callable[[Tx, Work], None] | None,
+        was: State,
+    ) -> None:
+        saga, tx = self.saga, self.tx
+        saga.updated = self.now
+        resting = not effects and (saga.state in TERMINAL or decision.wake_at is None or decision.wake_at > self.until)
+        saga.lease_until = 0 if resting else self.now + self.timing.lease
+        saga.due_at = decision.wake_at if not effects else self.now
+        ended = saga.state in TERMINAL and (was not in TERMINAL or self.work.fresh)
+        self._open_tasks()
+        self._note_transition(was, ended)
+        rows = self._event_rows()
+        if self.work.fresh:
+            if accept is not None:
+                accept(tx, saga)
+            if not sql.insert_saga(tx, saga_row(saga)):
+                raise Duplicate(saga)
+        elif not sql.update_saga(tx, saga_change(saga)):
+            raise Lost(saga.id)
+        self._write_ops()
+        sql.insert_events(tx, rows)
+        if ended:
+            completion_facts(tx, self.work, self.driver.ids, self.now)
+            if finish is not None:
+                finish(tx, self.work)
+        self.work.fresh = False
+
+    def _write_ops(self) -> None:
+        fence = self.saga.fence
+        new = [op_row(op, fence) for op in self.work.ops if op.new]
+        changed = [op_row(op, fence) for op in self.work.ops if op.dirty and not op.new]
+        if not sql.write_ops(self.tx, new, changed):
+            raise Lost(self.saga.id)
+        for op in self.work.ops:
+            op.new = op.dirty = False
+
+    def _note_transition(self, was: State, ended: bool) -> None:
+        kind, state = self.saga.kind, self.saga.state
+        if ended:
+            word = "succeeded" if kind is Kind.REFUND else state.value
+            self.events.append((f"{kind}.{word}", {}))
+        elif state is not was and state is State.AWAITING_TENDER:
+            self.events.append((f"{kind}.awaiting_customer", {}))
+        if self.tasks and state not in TERMINAL and not self.saga.progress.get("attention"):
+            self.saga.progress["attention"] = True
+            self.events.append((f"{kind}.needs_attention", {}))
+
+    def _event_rows(self) -> list[dict[str, Any]]:
+        seq = int(self.saga.progress.get("events", 0))
+        self.saga.progress["events"] = seq + len(self.events)
+        return [
+            {
+                "id": f"evt_{self.driver.ids.new()}",
+                "merchant": self.saga.merchant,
+                "subject": self.saga.id,
+                "seq": seq + index,
+                "type": name,
+                "occurred": self.now,
+                "data": sql.dump({"state": self.saga.state.value, "number": self.saga.number, **data}),
+            }
+            for index, (name, data) in enumerate(self.events)
+        ]
+
+    def _open_tasks(self) -> None:
+        for task in {(task.leg, task.kind): task for task in self.tasks}.values():
+            row = {
+                "id": f"tsk_{self.driver.ids.new()}",
+                "merchant": self.saga.merchant,
+                "subject": self.saga.id,
+                "leg": task.leg,
+                "kind": task.kind,
+                "owner": task.owner,
+                "detail": task.detail,
+                "opened": self.now,
+                "deadline": self.now + 24 * 3600 * 1000,
+            }
+            if sql.open_task(self.tx, row):
+                self.events.append(("task.opened", {"task_id": row["id"], "leg": task.leg, "kind": task.kind}))
+
+
+class Duplicate(Exception):
+    """The merchant has a saga of this kind and number already."""
+
+    def __init__(self, saga: Saga) -> None:
+        super().__init__(saga.number)
+        self.saga = saga
+
+
+def rolled_back(error: AdapterError) -> AdapterError:
+    """Trouble inside the engine's own transaction was undone with it: provably nothing happened."""
+    return error if isinstance(error, NotSent) else NotSent(str(error))
+
+
+__all__ = ["Driver", "Duplicate", "Leg", "Lost", "Pause", "Refused", "Round", "Work"]

@@ -1,0 +1,105 @@
+"""Rows of the journal ↔ the engine's own records."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from gateway.engine.model import Kind, Op, OpState, Saga, State
+from gateway.store.journal import dump
+from gateway.store.port import Row
+
+
+def saga_from(row: Row) -> Saga:
+    return Saga(
+        id=row["id"],
+        kind=Kind(row["kind"]),
+        merchant=row["merchant"],
+        store_id=row["store_id"],
+        number=row["number"],
+        parent=row["parent"],
+        state=State(row["state"]),
+        doc=json.loads(row["doc"]),
+        progress=json.loads(row["progress"]),
+        amount=row["amount"],
+        created=row["created"],
+        updated=row["updated"],
+        fence=row["fence"],
+        lease_until=row["lease_until"],
+        due_at=row["due_at"],
+        expires_at=row["expires_at"],
+        version=row["version"],
+    )
+
+
+def saga_row(saga: Saga) -> dict[str, Any]:
+    """All columns, for the insert."""
+    return {
+        "id": saga.id,
+        "kind": saga.kind.value,
+        "merchant": saga.merchant,
+        "store_id": saga.store_id,
+        "number": saga.number,
+        "parent": saga.parent,
+        "doc": dump(saga.doc),
+        "amount": saga.amount,
+        "created": saga.created,
+        "expires_at": saga.expires_at,
+        **saga_change(saga),
+    }
+
+
+def saga_change(saga: Saga) -> dict[str, Any]:
+    """The changing columns, for the update."""
+    return {
+        "id": saga.id,
+        "state": saga.state.value,
+        "progress": dump(saga.progress),
+        "updated": saga.updated,
+        "lease_until": saga.lease_until,
+        "due_at": saga.due_at,
+        "fence": saga.fence,
+    }
+
+
+def op_from(row: Row) -> Op:
+    """An operation as read. An intent found at rest is unknown: whoever committed it is gone."""
+    state = OpState(row["state"])
+    return Op(
+        key=row["key"],
+        saga_id=row["saga_id"],
+        leg=row["leg"],
+        hook=row["hook"],
+        turn=row["turn"],
+        connection=row["connection"],
+        state=state,
+        attempts=row["attempts"],
+        queries=row["queries"],
+        first_sent=row["first_sent"],
+        last_sent=row["last_sent"],
+        next_at=row["next_at"],
+        finished=row["finished"],
+        steps=json.loads(row["steps"]),
+        outcome=json.loads(row["outcome"]),
+    )
+
+
+def op_row(op: Op, fence: int) -> dict[str, Any]:
+    return {
+        "key": op.key,
+        "saga_id": op.saga_id,
+        "leg": op.leg,
+        "hook": op.hook,
+        "turn": op.turn,
+        "connection": op.connection,
+        "state": op.state.value,
+        "attempts": op.attempts,
+        "queries": op.queries,
+        "first_sent": op.first_sent,
+        "last_sent": op.last_sent,
+        "next_at": op.next_at,
+        "finished": op.finished,
+        "steps": dump(op.steps) if op.steps else "[]",
+        "outcome": dump(op.outcome) if op.outcome else "{}",
+        "fence": fence,
+    }

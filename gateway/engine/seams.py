@@ -1,0 +1,117 @@
+"""The five seams between the engine and the world: clock, ids, the journal's transaction, the caller, sleep.
+
+Production gives the real ones; a simulation gives its own and runs the same engine.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+from gateway.domain.common import Query, Secret
+from gateway.domain.errors import AdapterError
+from gateway.domain.outcomes import Answer, Change
+from gateway.engine.model import Far, Op, Todo
+from gateway.store.port import Tx
+
+T = TypeVar("T")
+
+_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+
+class Clock(Protocol):
+    """The time, in milliseconds since the epoch."""
+
+    def now(self) -> int: ...
+
+
+class Ids(Protocol):
+    """New identifiers."""
+
+    def new(self) -> str:
+        """26 characters of ``0-9A-Z`` that sort by the time they were made."""
+
+
+class Journal(Protocol):
+    """The database's transaction."""
+
+    def tx(self, fn: Callable[[Tx], T]) -> T: ...
+
+    def read(self, fn: Callable[[Tx], T]) -> T: ...
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> int:
+        return time.time_ns() // 1_000_000
+
+
+class TimeOrderedIds:
+    """UUID version 7 (RFC 9562) in Crockford's base 32: 48 bits of milliseconds, the rest random."""
+
+    def new(self) -> str:
+        random = int.from_bytes(os.urandom(10), "big")
+        value = (time.time_ns() // 1_000_000) << 80 | random
+        value = value & ~(0xF << 76) | 0x7 << 76
+        value = value & ~(0x3 << 62) | 0x2 << 62
+        return "".join(_ALPHABET[value >> shift & 31] for shift in range(125, -1, -5))
+
+
+@dataclass(slots=True)
+class Effect:
+    """One call to the world, built and journalled: what the caller is to run."""
+
+    todo: Todo
+    op: Op
+    params: Mapping[str, Any]
+    merchant: str
+    request: Any
+    deadline: int
+    trace: str
+    step: Callable[[Mapping[str, Any]], None] = field(repr=False)
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of an effect."""
+
+    effect: Effect
+    result: Change | Answer | AdapterError
+
+
+class Caller(Protocol):
+    """Calls far systems."""
+
+    def far(self, merchant: str, connection: str) -> Far:
+        """What may be known of a connection without calling it."""
+
+    def embedded(self, merchant: str, effect: Effect, tx: Tx) -> Change | Answer | AdapterError:
+        """Run a change of an embedded adapter inside the transaction; trouble is returned, not raised."""
+
+    def run(self, effects: Sequence[Effect]) -> list[Outcome]:
+        """Run calls side by side; every one comes back with an outcome, none raises."""
+
+
+@dataclass(slots=True)
+class Secrets:
+    """What a checkout may need once and never stores: payment codes by leg."""
+
+    codes: dict[str, Secret] = field(default_factory=dict)
+
+
+__all__ = [
+    "Caller",
+    "Clock",
+    "Effect",
+    "Ids",
+    "Journal",
+    "Outcome",
+    "Query",
+    "Secrets",
+    "SystemClock",
+    "TimeOrderedIds",
+]

@@ -1,0 +1,96 @@
+"""Runs the driver's steps for real: inline for a request, and in the background for whatever is due."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+
+from gateway.engine.driver import Driver, Lost, Pause, Work
+from gateway.engine.model import Saga
+from gateway.engine.seams import Caller, Clock
+from gateway.store import journal as sql
+from gateway.store.errors import StorageError
+from gateway.store.port import Tx
+
+log = logging.getLogger("gateway.engine")
+
+Accept = Callable[[Tx, Saga], None]
+Finish = Callable[[Tx, Work], None]
+
+
+class Worker:
+    """Drives sagas against the world."""
+
+    def __init__(
+        self, driver: Driver, caller: Caller, clock: Clock, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self.driver, self.caller, self.clock, self.sleep = driver, caller, clock, sleep
+
+    def run(self, work: Work, until: int, accept: Accept | None = None, finish: Finish | None = None) -> Work:
+        """Work on a claimed saga until it rests or ``until`` (milliseconds) has come.
+
+        Raises ``Lost`` when another worker has taken over, and what the store raises.
+        """
+        steps = self.driver.steps(work, until, accept, finish)
+        try:
+            wanted = next(steps)
+            while True:
+                if isinstance(wanted, Pause):
+                    self.sleep(max(0, wanted.until - self.clock.now()) / 1000)
+                    wanted = steps.send([])
+                else:
+                    wanted = steps.send(self.caller.run(wanted))
+        except StopIteration as stop:
+            result: Work = stop.value
+            return result
+
+    def recover(self, finish: Finish | None = None, limit: int = 20, patience: int = 0) -> int:
+        """Work on what is due, whoever left it; how many sagas were worked on.
+
+        ``patience`` (milliseconds) is how long to stay with a saga that waits for its next look.
+        """
+        due = self.driver.journal.read(lambda tx: sql.due(tx, self.clock.now(), limit))
+        worked = 0
+        for saga_id in due:
+            try:
+                worked += self._recover_one(saga_id, finish, patience)
+            except Lost:
+                log.info("another worker has taken over", extra={"saga": saga_id})
+        return worked
+
+    def _recover_one(self, saga_id: str, finish: Finish | None, patience: int) -> int:
+        work = self.driver.claim(saga_id)
+        if work is None:
+            return 0
+        self.run(work, self.clock.now() + patience, finish=finish)
+        return 1
+
+
+class Recovery:
+    """A background thread that recovers; every process of the server runs one, and any of them can finish any saga."""
+
+    def __init__(self, worker: Worker, every_ms: int, finish: Finish | None = None) -> None:
+        self._worker, self._every, self._finish = worker, every_ms / 1000, finish
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._loop, name="recovery", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, timeout: float = 5.0) -> None:
+        """Stop after the saga in hand."""
+        self._stop.set()
+        self._thread.join(timeout)
+
+    def _loop(self) -> None:
+        # A random pause keeps the processes from asking all at the same moment.
+        while not self._stop.wait(self._every * random.uniform(0.5, 1.5)):  # noqa: S311 - no secret
+            try:
+                self._worker.recover(self._finish)
+            except StorageError as error:
+                log.warning("recovery could not read or write", extra={"error": type(error).__name__})
+            except Exception:
+                log.exception("recovery failed; it goes on")

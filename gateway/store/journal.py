@@ -1,0 +1,174 @@
+"""The journal's SQL: sagas with their operations, idempotency keys, events and tasks.
+
+Every write of a saga checks its fence: a worker that has lost its claim changes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from gateway.store.port import Row, Tx
+
+Json = dict[str, Any]
+
+_dump: Callable[[Any], str] = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+INSERT_SAGA = """
+INSERT INTO sagas (id, kind, merchant, store_id, number, parent, state, doc, progress, amount, created, updated,
+  expires_at, fence, lease_until, due_at, version)
+VALUES (:id, :kind, :merchant, :store_id, :number, :parent, :state, :doc, :progress, :amount, :created, :updated,
+  :expires_at, :fence, :lease_until, :due_at, 1)
+ON CONFLICT DO NOTHING
+"""
+UPDATE_SAGA = """
+UPDATE sagas SET state = :state, progress = :progress, updated = :updated, lease_until = :lease_until,
+  due_at = :due_at, version = version + 1
+WHERE id = :id AND fence = :fence
+"""
+CLAIM = """
+UPDATE sagas SET fence = fence + 1, lease_until = :lease_until
+WHERE id = :id AND lease_until < :now
+"""
+CLAIM_DUE = """
+SELECT id FROM sagas WHERE due_at IS NOT NULL AND due_at <= :now AND lease_until < :now
+ORDER BY due_at LIMIT :limit
+"""
+INSERT_OP = """
+INSERT INTO ops (key, saga_id, leg, hook, turn, connection, state, attempts, queries, first_sent, last_sent, next_at,
+  finished, steps, outcome, fence)
+VALUES (:key, :saga_id, :leg, :hook, :turn, :connection, :state, :attempts, :queries, :first_sent, :last_sent, :next_at,
+  :finished, :steps, :outcome, :fence)
+"""
+UPDATE_OP = """
+UPDATE ops SET state = :state, attempts = :attempts, queries = :queries, first_sent = :first_sent,
+  last_sent = :last_sent, next_at = :next_at, finished = :finished, steps = :steps, outcome = :outcome, fence = :fence
+WHERE key = :key AND fence <= :fence
+"""
+UPDATE_STEPS = "UPDATE ops SET steps = :steps WHERE key = :key AND fence = :fence"
+INSERT_EVENT = """
+INSERT INTO events (id, merchant, subject, seq, type, occurred, data)
+VALUES (:id, :merchant, :subject, :seq, :type, :occurred, :data)
+"""
+INSERT_TASK = """
+INSERT INTO tasks (id, merchant, subject, leg, kind, status, owner, detail, opened, deadline)
+VALUES (:id, :merchant, :subject, :leg, :kind, 'open', :owner, :detail, :opened, :deadline)
+ON CONFLICT (subject, leg, kind) DO NOTHING
+"""
+INSERT_KEY = """
+INSERT INTO idempotency (merchant, key, fingerprint, subject, location, created)
+VALUES (:merchant, :key, :fingerprint, :subject, :location, :created)
+ON CONFLICT DO NOTHING
+"""
+
+
+def dump(value: Any) -> str:
+    """JSON as it is stored."""
+    return _dump(value)
+
+
+def insert_saga(tx: Tx, row: Mapping[str, Any]) -> bool:
+    """Insert a saga; False if the merchant has one of this kind and number already."""
+    return tx.execute(INSERT_SAGA, row) == 1
+
+
+def update_saga(tx: Tx, row: Mapping[str, Any]) -> bool:
+    """Write a saga's changing columns; False if the fence is stale."""
+    return tx.execute(UPDATE_SAGA, row) == 1
+
+
+def claim(tx: Tx, saga_id: str, now: int, lease_until: int) -> Row | None:
+    """Take the lease if nobody holds it; the row as claimed, with its new fence, or None."""
+    if tx.execute(CLAIM, {"id": saga_id, "now": now, "lease_until": lease_until}) != 1:
+        return None
+    return tx.one("SELECT * FROM sagas WHERE id = :id", {"id": saga_id})
+
+
+def due(tx: Tx, now: int, limit: int) -> list[str]:
+    """Sagas whose time has come and that nobody works on."""
+    return [row["id"] for row in tx.all(CLAIM_DUE, {"now": now, "limit": limit})]
+
+
+def saga(tx: Tx, saga_id: str) -> Row | None:
+    """One saga."""
+    return tx.one("SELECT * FROM sagas WHERE id = :id", {"id": saga_id})
+
+
+def saga_by_number(tx: Tx, merchant: str, kind: str, number: str) -> Row | None:
+    """One saga by the platform's own number."""
+    sql = "SELECT * FROM sagas WHERE merchant = :merchant AND kind = :kind AND number = :number"
+    return tx.one(sql, {"merchant": merchant, "kind": kind, "number": number})
+
+
+def children(tx: Tx, parent: str, kind: str) -> list[Row]:
+    """The sagas that hang on another (the refunds of a checkout), oldest first."""
+    return tx.all(
+        "SELECT * FROM sagas WHERE parent = :parent AND kind = :kind ORDER BY id", {"parent": parent, "kind": kind}
+    )
+
+
+def ops(tx: Tx, saga_id: str) -> list[Row]:
+    """The operations of a saga, in the order they were begun."""
+    return tx.all("SELECT * FROM ops WHERE saga_id = :id ORDER BY key", {"id": saga_id})
+
+
+def write_ops(tx: Tx, new: Sequence[Mapping[str, Any]], changed: Iterable[Mapping[str, Any]]) -> bool:
+    """Insert new operations and write changed ones; False if one of them belongs to a later fence."""
+    if new:
+        tx.execute_many(INSERT_OP, new)
+    return all(tx.execute(UPDATE_OP, row) == 1 for row in changed)
+
+
+def write_steps(tx: Tx, key: str, steps: str, fence: int) -> bool:
+    """Journal the messages of an operation; False if the fence is stale."""
+    return tx.execute(UPDATE_STEPS, {"key": key, "steps": steps, "fence": fence}) == 1
+
+
+def insert_events(tx: Tx, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Append events, in the transaction of the state that they report."""
+    if rows:
+        tx.execute_many(INSERT_EVENT, rows)
+
+
+def open_task(tx: Tx, row: Mapping[str, Any]) -> bool:
+    """Open a task; False if the same one is there already."""
+    return tx.execute(INSERT_TASK, row) == 1
+
+
+def tasks_of(tx: Tx, subject: str) -> list[Row]:
+    """All tasks about a subject."""
+    return tx.all("SELECT * FROM tasks WHERE subject = :subject ORDER BY id", {"subject": subject})
+
+
+def insert_key(tx: Tx, row: Mapping[str, Any]) -> bool:
+    """Take an idempotency key; False if it is taken."""
+    return tx.execute(INSERT_KEY, row) == 1
+
+
+def key(tx: Tx, merchant: str, key: str) -> Row | None:
+    """What is stored under an idempotency key."""
+    return tx.one(
+        "SELECT * FROM idempotency WHERE merchant = :merchant AND key = :key", {"merchant": merchant, "key": key}
+    )
+
+
+def store_reply(tx: Tx, merchant: str, key: str, status: int, body: str) -> None:
+    """Keep the reply of a request so that it can be given again byte for byte; the first one stays."""
+    tx.execute(
+        "UPDATE idempotency SET status = :status, body = :body"
+        " WHERE merchant = :merchant AND key = :key AND status IS NULL",
+        {"merchant": merchant, "key": key, "status": status, "body": body},
+    )
+
+
+def forget(tx: Tx, saga_id: str) -> None:
+    """Remove a saga of which nothing was ever sent: its order number and its key are free again."""
+    for sql in (
+        "DELETE FROM ops WHERE saga_id = :id",
+        "DELETE FROM idempotency WHERE subject = :id",
+        "DELETE FROM events WHERE subject = :id",
+        "DELETE FROM tasks WHERE subject = :id",
+        "DELETE FROM sagas WHERE id = :id",
+    ):
+        tx.execute(sql, {"id": saga_id})
