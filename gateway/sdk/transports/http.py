@@ -22,6 +22,7 @@ from urllib3.exceptions import (
 )
 
 from gateway.domain.errors import InvalidReply, NotSent, OutcomeUnknown
+from gateway.sdk.transports import wire
 
 #: Failures of urllib3 that happen while the connection is made, before a byte of the request.
 NEVER_CONNECTED = (NewConnectionError, NameResolutionError, ConnectTimeoutError)
@@ -80,7 +81,11 @@ class Http:
             body = reply.raw.read(MAX_REPLY_BYTES + 1, decode_content=True)
             reply.raw.release_conn() if len(body) <= MAX_REPLY_BYTES else reply.close()
         except (requests.RequestException, HTTPError, OSError) as error:
-            raise classify(error) from None
+            trouble = classify(error)
+            if not isinstance(trouble, NotSent):
+                wire.left()
+            raise trouble from None
+        wire.left()
         if len(body) > MAX_REPLY_BYTES:
             raise InvalidReply(f"reply of over {MAX_REPLY_BYTES} bytes")
         return HttpReply(reply.status_code, {k.lower(): v for k, v in reply.headers.items()}, body)

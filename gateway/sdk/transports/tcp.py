@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from gateway.domain.errors import AdapterError, InvalidReply, NotSent, OutcomeUnknown
+from gateway.sdk.transports import wire
 
 
 class TcpConnection:
@@ -40,6 +41,7 @@ class TcpConnection:
         """Send all of ``data``."""
         self._socket.settimeout(self._left())
         self.sent = True
+        wire.left()
         try:
             self._socket.sendall(data)
         except OSError as error:

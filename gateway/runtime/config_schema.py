@@ -1,0 +1,261 @@
+"""The shape of ``gateway.toml`` and of a merchant's file, as marshmallow schemas that make the frozen values."""
+
+from __future__ import annotations
+
+from collections import Counter as Counts
+from collections.abc import Iterable
+from typing import Any
+
+from marshmallow import ValidationError, fields, post_load, validate, validates_schema
+
+from gateway.hookspecs import FAMILIES
+from gateway.runtime.config_fields import (
+    ABOVE_0,
+    AT_LEAST_0,
+    BASIS_POINTS,
+    HOURS,
+    ID,
+    NOT_EMPTY,
+    PORT,
+    TIME_OF_DAY,
+    WHEN_DOWN,
+    CodePattern,
+    Flag,
+    Form,
+    Seconds,
+    Tables,
+    Texts,
+    Whole,
+    Zone,
+)
+from gateway.runtime.gateway_config import Server, Timings
+from gateway.runtime.merchant import Counter, Policy, Pricing, Route, Store, StorePricing
+from gateway.runtime.payment_codes import CodeRange
+
+
+def _once(name: str, ids: Iterable[str]) -> None:
+    """Refuse an id that stands twice."""
+    twice = sorted(value for value, times in Counts(ids).items() if times > 1)
+    if twice:
+        raise ValidationError(f"more than once: {', '.join(twice)}", name)
+
+
+class CounterForm(Form):
+    makes = Counter
+    id = fields.String(required=True, validate=ID)
+    name = fields.String(required=True, validate=NOT_EMPTY)
+    name_en = fields.String()
+    deduction_bp = Whole(validate=BASIS_POINTS)
+    promotion_share_bp = Whole(validate=BASIS_POINTS)
+    guarantee_amount = Whole(validate=AT_LEAST_0)
+
+
+class StoreForm(Form):
+    id = fields.String(required=True, validate=ID)
+    name = fields.String(required=True, validate=NOT_EMPTY)
+    name_en = fields.String()
+    city = fields.String()
+    address = fields.String()
+    latitude = fields.Float(validate=validate.Range(-90, 90, error="expected degrees, -90 to 90"))
+    longitude = fields.Float(validate=validate.Range(-180, 180, error="expected degrees, -180 to 180"))
+    coordinate_system = fields.String(
+        validate=validate.OneOf(("WGS-84", "GCJ-02", "BD-09"), error="expected one of: {choices}")
+    )
+    hours = fields.List(fields.String(validate=HOURS))
+    tills = Texts()
+    counters = fields.List(fields.Nested(CounterForm))
+
+    @validates_schema
+    def both_degrees(self, data: dict[str, Any], **kwargs: Any) -> None:
+        """A place has both degrees or none."""
+        if ("latitude" in data) != ("longitude" in data):
+            raise ValidationError("a place needs both", "latitude" if "longitude" in data else "longitude")
+
+    @validates_schema
+    def ids_once(self, data: dict[str, Any], **kwargs: Any) -> None:
+        """A counter's and a till's id stand once in a store."""
+        _once("counters", [counter.id for counter in data.get("counters", ())])
+        _once("tills", data.get("tills", ()))
+
+    @post_load
+    def make(self, data: dict[str, Any], **kwargs: Any) -> Store:
+        lists: dict[str, Any] = {name: tuple(data[name]) for name in ("hours", "counters") if name in data}
+        return Store(**(data | lists))
+
+
+class ConnectionForm(Form):
+    """A connection without its settings, which the adapter's own schema checks."""
+
+    adapter = fields.String(required=True, validate=NOT_EMPTY)
+    settings = fields.Raw()
+    insecure_transport = Flag()
+    max_parallel = Whole(validate=validate.Range(1, 64, error="expected 1 to 64"))
+    pool = Whole(validate=validate.Range(1, 64, error="expected 1 to 64"))
+    ca_bundle = fields.String()
+    read_timeout_s = Seconds(validate=ABOVE_0)
+    query_timeout_s = Seconds(validate=ABOVE_0)
+    page_timeout_s = Seconds(validate=ABOVE_0)
+    grace_s = Seconds(validate=AT_LEAST_0)
+
+
+class RouteForm(Form):
+    makes = Route
+    family = fields.String(required=True, validate=validate.OneOf(FAMILIES, error="expected one of: {choices}"))
+    connection = fields.String(required=True)
+    methods = Texts()
+    channels = Texts()
+    stores = Texts()
+    kinds = Texts()
+    tenders = Texts()
+    code_pattern = CodePattern()
+
+
+class CodeRangeForm(Form):
+    makes = CodeRange
+    prefix_from = fields.String(required=True, validate=validate.Regexp(r"\d+\Z", error="expected digits"))
+    prefix_to = fields.String(required=True, validate=validate.Regexp(r"\d+\Z", error="expected digits"))
+    length_min = Whole(required=True, validate=ABOVE_0)
+    length_max = Whole(required=True, validate=ABOVE_0)
+    channel = fields.String(required=True, validate=NOT_EMPTY)
+
+    @validates_schema
+    def ordered(self, data: dict[str, Any], **kwargs: Any) -> None:
+        """A range goes upward, between prefixes of one length."""
+        if data["length_min"] > data["length_max"]:
+            raise ValidationError("must not be below length_min", "length_max")
+        if len(data["prefix_from"]) != len(data["prefix_to"]) or data["prefix_from"] > data["prefix_to"]:
+            raise ValidationError("expected as many digits as prefix_from, and not below it", "prefix_to")
+
+
+MODES = validate.OneOf(("gateway", "till", "compare"), error="expected one of: {choices}")
+
+
+class StorePricingForm(Form):
+    makes = StorePricing
+    mode = fields.String(validate=MODES)
+    till_wins = Flag()
+
+
+class PricingForm(Form):
+    makes = Pricing
+    mode = fields.String(validate=MODES)
+    till_wins = Flag()
+    campaigns = Tables()
+    rounding = fields.String(validate=validate.OneOf(("none", "jiao", "yuan"), error="expected one of: {choices}"))
+    fees = Tables()
+    points = fields.Dict(keys=fields.String())
+    rewards = Tables()
+    label_rules = Tables()
+    periods = fields.Dict(keys=fields.String())
+    coupon_templates = Tables()
+    accounts = fields.Dict(keys=fields.String())
+    stores = fields.Dict(keys=fields.String(), values=fields.Nested(StorePricingForm))
+
+
+class PolicyForm(Form):
+    makes = Policy
+    reserve_ttl_s = Whole(validate=ABOVE_0)
+    inline_wait_s = Seconds(validate=AT_LEAST_0)
+    close_after_s = Seconds(validate=ABOVE_0)
+    on_order_post_failure = fields.String(
+        validate=validate.OneOf(("task", "refund"), error="expected one of: {choices}")
+    )
+    on_redemption_failure = fields.String(
+        validate=validate.OneOf(("refund", "await_tender", "task"), error="expected one of: {choices}")
+    )
+    spent_elsewhere = fields.String(validate=validate.OneOf(("refund", "honour"), error="expected one of: {choices}"))
+    two_person_above_amount = Whole(validate=AT_LEAST_0)
+    when_down = fields.Dict(
+        keys=fields.String(validate=validate.OneOf(WHEN_DOWN, error="expected one of: {choices}")),
+        values=fields.String(
+            validate=validate.OneOf(("block", "without", "defer"), error="expected one of: {choices}")
+        ),
+    )
+
+
+class MerchantForm(Form):
+    """The table ``[merchant]``."""
+
+    id = fields.String(required=True, validate=ID)
+    name = fields.String(required=True, validate=NOT_EMPTY)
+    name_en = fields.String()
+    industry = fields.String()
+    currency = fields.String(validate=validate.Regexp(r"[A-Z]{3}\Z", error="expected an ISO 4217 code, such as CNY"))
+    timezone = Zone()
+    business_day_ends = fields.String(validate=TIME_OF_DAY)
+    acquirer_fee_bp = Whole(validate=BASIS_POINTS)
+
+
+class MerchantFile(Form):
+    """A merchant's file. The connections are checked one by one, each with its adapter's schema."""
+
+    merchant = fields.Nested(MerchantForm, required=True)
+    stores = fields.List(fields.Nested(StoreForm))
+    connections = fields.Dict(keys=fields.String(validate=ID))
+    routes = fields.List(fields.Nested(RouteForm))
+    pricing = fields.Nested(PricingForm)
+    policy = fields.Nested(PolicyForm)
+    payment_codes = fields.List(fields.Nested(CodeRangeForm))
+
+    @validates_schema
+    def stores_once(self, data: dict[str, Any], **kwargs: Any) -> None:
+        """A store's id stands once in a merchant."""
+        _once("stores", [store.id for store in data.get("stores", ())])
+
+
+class ServerForm(Form):
+    makes = Server
+    host = fields.String(validate=NOT_EMPTY)
+    port = Whole(validate=PORT)
+    console_host = fields.String(validate=NOT_EMPTY)
+    console_port = Whole(validate=PORT)
+    workers = Whole(validate=validate.Range(1, 64, error="expected 1 to 64"))
+    threads = Whole(validate=validate.Range(1, 256, error="expected 1 to 256"))
+    public_url = fields.String()
+    max_body_bytes = Whole(validate=ABOVE_0)
+
+
+class DatabaseForm(Form):
+    url = fields.String(validate=NOT_EMPTY)
+    busy_seconds = Seconds(validate=ABOVE_0)
+    low_water_bytes = Whole(validate=AT_LEAST_0)
+    ballast_bytes = Whole(validate=AT_LEAST_0)
+    pool_size = Whole(validate=ABOVE_0)
+    isolation = fields.String(validate=NOT_EMPTY)
+
+
+class PluginsForm(Form):
+    allow = Texts()
+
+
+class WebhooksForm(Form):
+    allow_hosts = Texts()
+
+
+class TimingsForm(Form):
+    makes = Timings
+    inline_wait_s = Seconds(validate=ABOVE_0)
+    lease_s = Seconds(validate=ABOVE_0)
+    call_timeout_s = Seconds(validate=ABOVE_0)
+    query_timeout_s = Seconds(validate=ABOVE_0)
+    query_every_s = Seconds(validate=ABOVE_0)
+    close_after_s = Seconds(validate=ABOVE_0)
+    backoff_first_s = Seconds(validate=ABOVE_0)
+    backoff_max_s = Seconds(validate=ABOVE_0)
+    slow_after_s = Seconds(validate=ABOVE_0)
+    slow_every_s = Seconds(validate=ABOVE_0)
+    watch_s = Seconds(validate=ABOVE_0)
+    recovery_every_s = Seconds(validate=ABOVE_0)
+
+
+class GatewayFile(Form):
+    """``gateway.toml``."""
+
+    data = fields.String(validate=NOT_EMPTY)
+    merchants = Texts()
+    server = fields.Nested(ServerForm)
+    database = fields.Nested(DatabaseForm)
+    plugins = fields.Nested(PluginsForm)
+    engine = fields.Nested(TimingsForm)
+    webhooks = fields.Nested(WebhooksForm)
+    payment_codes = fields.List(fields.Nested(CodeRangeForm))

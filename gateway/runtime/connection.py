@@ -1,0 +1,252 @@
+"""Connections: a merchant's adapters, each behind its relay and its guard."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, cast
+
+from gateway.domain.call import Call
+from gateway.domain.common import Query
+from gateway.domain.errors import AdapterError, Misconfigured, NotSent, NotSupported, OutcomeUnknown, PluginError
+from gateway.domain.outcomes import Answer, Change
+from gateway.domain.traits import AdapterTraits, Traits
+from gateway.hookspecs import FAMILY_OF, QUERY_HOOKS
+from gateway.runtime import capabilities
+from gateway.runtime.breaker import Breaker
+from gateway.runtime.facades import Readings
+from gateway.runtime.guard import Guard, LastError, place
+from gateway.runtime.hookcheck import implemented_hooks
+from gateway.runtime.merchant import ConnectionConfig, Merchant
+from gateway.runtime.pool import Pool
+from gateway.runtime.relay import build_relay
+from gateway.runtime.storage import DurableStore
+from gateway.sdk import Adapter, Context, EmbeddedAdapter, Http
+from gateway.store.port import Database
+
+Clock = Callable[[], datetime]
+
+_NO_TRAITS = Traits()
+_NO_HOOKS: frozenset[str] = frozenset()
+#: Reading hooks that list, and so may take longer.
+_PAGES = frozenset(hook for hook in FAMILY_OF if hook.endswith(("_page", "_statement")))
+#: How long a check of a connection may take, in seconds.
+CHECK_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What connections share: the database, the folder for what is written, the clock."""
+
+    database: Database
+    data: Path
+    clock: Clock
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionState:
+    """How a connection does: ``breaker`` is closed, open or half-open, ``hung`` counts threads left behind."""
+
+    breaker: str
+    built: bool
+    failures_in_a_row: int = 0
+    next_try_s: float = 0.0
+    busy: int = 0
+    hung: int = 0
+    last_error: LastError | None = None
+    last_success_at: datetime | None = None
+
+
+class Connection(Readings):
+    """One merchant's way to one legacy system. The adapter is built at its first use, in the process that uses it."""
+
+    def __init__(
+        self, merchant: Merchant, config: ConnectionConfig, adapter: type[Adapter] | None, around: Surroundings
+    ) -> None:
+        self.name = config.name
+        self.adapter_name = config.adapter
+        self.merchant_id = merchant.id
+        self.config = config
+        self._merchant, self._class, self._around = merchant, adapter, around
+        self._hooks = implemented_hooks(adapter) if adapter else _NO_HOOKS
+        self.embedded = adapter is not None and issubclass(adapter, EmbeddedAdapter)
+        self.log = logging.LoggerAdapter(
+            logging.getLogger(f"gateway.adapter.{config.adapter}"), {"merchant": merchant.id, "connection": config.name}
+        )
+        self._lock = threading.Lock()
+        self._relay: Mapping[str, Callable[..., Any]] | None = None
+        self._adapter: Adapter | None = None
+        self._http: Http | None = None
+        self._retired = False
+        self._guard = Guard(config.adapter, self.log, Pool(self._parallel(), f"{merchant.id}/{config.name}"), Breaker())
+
+    def __repr__(self) -> str:
+        return f"<Connection {self.merchant_id}/{self.name} ({self.adapter_name})>"
+
+    def has(self, hook: str) -> bool:
+        """Whether the adapter implements a hook."""
+        return hook in self._hooks
+
+    def traits(self, hook: str) -> Traits:
+        """What the adapter declares of a hook."""
+        return self._class.traits.get(hook, _NO_TRAITS) if self._class else _NO_TRAITS
+
+    @property
+    def about(self) -> AdapterTraits:
+        """What the adapter declares of itself."""
+        return self._class.about if self._class else AdapterTraits()
+
+    @cached_property
+    def capabilities(self) -> dict[str, Any]:
+        """What this connection can do, as plain values."""
+        return capabilities.capabilities(self._class) if self._class else {"adapter": self.adapter_name, "hooks": {}}
+
+    def queryable(self, hook: str) -> bool:
+        """Whether the outcome of this change can be asked for."""
+        return self._class is not None and capabilities.queryable(self._class, hook)
+
+    def reversible(self, hook: str) -> bool:
+        """Whether this change has its undo."""
+        return self._class is not None and capabilities.reversible(self._class, hook)
+
+    def change(self, hook: str, request: Any, call: Call) -> Change:
+        """Make a change. Raises subclasses of ``AdapterError`` only, and the store's errors if the adapter is embedded.
+
+        The adapter has until ``call.deadline``, and the connection's grace to come back with an answer of its own.
+        """
+        work = partial(self._caller(hook), request=request, call=call)
+        if self.embedded:
+            return cast("Change", self._guard.inline(hook, work))
+        seconds = call.remaining(self._around.clock())
+        if seconds <= 0:
+            raise NotSent("the deadline had passed before anything was sent")
+        return cast("Change", self._guarded(hook, work, seconds))
+
+    def query(self, query: Query, *, timeout_s: float | None = None) -> Answer:
+        """Ask what became of a change. Raises ``NotSupported`` if the family has no query here."""
+        hook = QUERY_HOOKS.get(FAMILY_OF.get(query.hook, ""))
+        if hook is None:
+            raise NotSupported(f"nothing answers for {query.hook}")
+        return cast("Answer", self.read(hook, query, timeout_s=timeout_s))
+
+    def read(self, hook: str, request: Any, *, timeout_s: float | None = None) -> Any:
+        """Call a reading hook; ``None`` takes the connection's time-out. The typed methods stand beside this one."""
+        work = partial(self._caller(hook), request=request)
+        if self.embedded or hook == "notice_read":
+            return self._guard.inline(hook, work)
+        seconds = self._read_seconds(hook) if timeout_s is None else timeout_s
+        return self._guarded(hook, work, seconds)
+
+    def check(self) -> None:
+        """Ask the adapter whether its system can be reached. Raises ``Misconfigured``, ``NotSent`` or what went wrong.
+
+        It is asked whatever the breaker says, and an answer closes it.
+        """
+        self._ready()
+        adapter = cast("Adapter", self._adapter)
+        self._guard.probe("check", adapter.check, CHECK_S, self.config.grace_s)
+
+    @property
+    def state(self) -> ConnectionState:
+        """How the connection does now."""
+        guard = self._guard
+        success = guard.last_success
+        return ConnectionState(
+            breaker=guard.breaker.state.value,
+            built=self._relay is not None,
+            failures_in_a_row=guard.breaker.in_a_row,
+            next_try_s=guard.breaker.opens_in(),
+            busy=guard.pool.busy,
+            hung=guard.pool.hung,
+            last_error=guard.last_error,
+            last_success_at=datetime.fromtimestamp(success, UTC) if success else None,
+        )
+
+    def close(self) -> None:
+        """Take no more calls; close the adapter once those under way have ended."""
+        with self._lock:
+            self._retired, self._relay = True, None
+        self._guard.pool.close(self._close_adapter)
+
+    def _guarded(self, hook: str, work: Callable[[], Any], seconds: float) -> Any:
+        return self._guard.run(hook, work, seconds, self.config.grace_s)
+
+    def _caller(self, hook: str) -> Callable[..., Any]:
+        caller = (self._relay or self._ready()).get(hook)
+        if caller is None:
+            raise NotSupported(f"adapter {self.adapter_name!r} has no {hook}")
+        return caller
+
+    def _parallel(self) -> int:
+        own = self._class.about.max_parallel if self._class else 1
+        return max(1, min(own, self.config.max_parallel or own))
+
+    def _read_seconds(self, hook: str) -> float:
+        if hook in _PAGES:
+            return self.config.page_timeout_s
+        return self.config.query_timeout_s if hook.endswith("_query") else self.config.read_timeout_s
+
+    def _ready(self) -> Mapping[str, Callable[..., Any]]:
+        """The relay, built if this is the first use. A connection that cannot be built is tried again next time."""
+        with self._lock:
+            if self._retired:
+                raise NotSent(f"connection {self.name!r} was closed, its configuration has changed")
+            if self._relay is None:
+                self._relay = self._noted(self._build)
+            return self._relay
+
+    def _noted(self, build: Callable[[], Mapping[str, Callable[..., Any]]]) -> Mapping[str, Callable[..., Any]]:
+        try:
+            return build()
+        except AdapterError as error:
+            self._guard.note("connect", error)
+            raise
+
+    def _build(self) -> Mapping[str, Callable[..., Any]]:
+        if self._class is None:
+            raise Misconfigured(self.config.problem)
+        http = Http(verify=self.config.ca_bundle or True, pool=self.config.pool)
+        try:
+            adapter = self._class(self._context(http))
+            relay = build_relay(adapter)
+        except (NotSent, OutcomeUnknown, PluginError):
+            http.close()
+            raise
+        except (Exception, SystemExit) as error:
+            http.close()
+            text = f"adapter {self.adapter_name!r} cannot be built: {type(error).__name__} {place(error)}"
+            raise PluginError(text) from None
+        self._adapter, self._http = adapter, http
+        return relay
+
+    def _context(self, http: Http) -> Context:
+        spool = self._around.data / "spool" / self.merchant_id / self.name
+        spool.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return Context(
+            merchant=self.merchant_id,
+            connection=self.name,
+            settings=self.config.settings,
+            http=http,
+            log=self.log,
+            store=DurableStore(self._around.database, self.merchant_id, self.name),
+            spool=spool,
+            currency=self._merchant.currency,
+            timezone=self._merchant.timezone,
+            clock=self._around.clock,
+            database=self._around.database if self.embedded else None,
+        )
+
+    def _close_adapter(self) -> None:
+        adapter, self._adapter = self._adapter, None
+        try:
+            if adapter is not None:
+                adapter.close()
+        except Exception as error:
+            self.log.warning("closing raised %s %s", type(error).__name__, place(error))
+        if self._http is not None:
+            self._http.close()

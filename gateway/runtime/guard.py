@@ -1,0 +1,152 @@
+"""What stands between the engine and an adapter: deadline, slots, breaker, outcome classes, the answer's type, metrics.
+
+Whatever an adapter does, the caller gets an answer of the right type or one of these: ``NotSent`` (the breaker is open,
+no slot was free, or the adapter can prove that nothing left us), ``OutcomeUnknown`` (something may have), or
+``PluginError`` (any other exception, an answer of the wrong type), whose text names a place in the code and no value.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from traceback import walk_tb
+from typing import Any
+
+from gateway.domain.errors import AdapterError, Misconfigured, NotSent, NotSupported, OutcomeUnknown, PluginError
+from gateway.runtime import metrics
+from gateway.runtime.answers import CHANGE_HOOKS, CHECKS
+from gateway.runtime.breaker import Breaker
+from gateway.runtime.pool import Late, NoSlot, Pool
+from gateway.sdk.transports import wire
+from gateway.store.errors import StorageError
+
+Work = Callable[[], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class LastError:
+    """The last trouble on a connection: when, in which hook, of what class, in the adapter's words."""
+
+    at: datetime
+    hook: str
+    kind: str
+    text: str
+
+
+class Guard:
+    """The guard of one connection. An embedded adapter is called inline, without pool and breaker."""
+
+    def __init__(self, adapter: str, log: logging.LoggerAdapter[logging.Logger], pool: Pool, breaker: Breaker) -> None:
+        self.adapter, self.log, self.pool, self.breaker = adapter, log, pool, breaker
+        self.last_error: LastError | None = None
+        self.last_success: float | None = None
+
+    def run(self, hook: str, work: Work, seconds: float, grace: float) -> Any:
+        """Call the adapter in a thread, for at most ``seconds`` and then ``grace`` for a clean answer of its own."""
+        if not self.breaker.admit():
+            self._count(hook, "breaker_open")
+            raise NotSent(f"{self.adapter} is taken for down, next try in {self.breaker.opens_in():.0f} s")
+        return self._admitted(hook, work, seconds, grace)
+
+    def probe(self, hook: str, work: Work, seconds: float, grace: float) -> None:
+        """Call the adapter whatever the breaker says; an answer closes it."""
+        self._admitted(hook, work, seconds, grace)
+
+    def _admitted(self, hook: str, work: Work, seconds: float, grace: float) -> Any:
+        began = time.monotonic()
+        end = began + seconds
+        try:
+            answer = self.pool.run(lambda: outcome(self.adapter, hook, work), end, end + grace)
+        except NoSlot:
+            self.breaker.skip()
+            self._count(hook, "no_slot")
+            raise NotSent(f"all {self.pool.size} slots of {self.adapter} were busy") from None
+        except Late:
+            metrics.LATE.labels(self.adapter, hook).inc()
+            late = OutcomeUnknown(f"{self.adapter} did not come back from {hook} in time")
+            self._failed(hook, late)
+            raise late from None
+        except AdapterError as error:
+            self._failed(hook, error)
+            raise
+        self._succeeded(hook, answer, time.monotonic() - began)
+        return answer
+
+    def inline(self, hook: str, work: Work) -> Any:
+        """Call the adapter in this thread, without breaker or deadline: it must not call out.
+
+        The store's errors pass: they end the unit of work that an embedded adapter runs in.
+        """
+        try:
+            answer = outcome(self.adapter, hook, work, passing=StorageError)
+        except AdapterError as error:
+            self.note(hook, error)
+            raise
+        self._count(hook, type(answer).__name__.lower())
+        return answer
+
+    def _succeeded(self, hook: str, answer: Any, took: float) -> None:
+        self.breaker.success()
+        self.last_success = time.time()
+        self._count(hook, type(answer).__name__.lower())
+        metrics.seconds(self.adapter, hook).observe(took)
+
+    def _failed(self, hook: str, error: AdapterError) -> None:
+        """Note trouble. What the system cannot do says nothing about whether it is up."""
+        self.note(hook, error)
+        if isinstance(error, NotSupported):
+            self.breaker.skip()
+        elif self.breaker.failure():
+            metrics.OPENED.labels(self.adapter).inc()
+            self.log.warning("taken for down after %s in %s", type(error).__name__, hook)
+
+    def note(self, hook: str, error: AdapterError) -> None:
+        """Remember trouble for the health page, and count it."""
+        self.last_error = LastError(datetime.now(UTC), hook, type(error).__name__, str(error))
+        self._count(hook, _OUTCOME_NAMES.get(type(error), "unknown"))
+
+    def _count(self, hook: str, outcome: str) -> None:
+        metrics.calls(self.adapter, hook, outcome).inc()
+
+
+_OUTCOME_NAMES = {
+    NotSent: "not_sent",
+    Misconfigured: "misconfigured",
+    NotSupported: "not_supported",
+    PluginError: "plugin_error",
+}
+
+
+def outcome(adapter: str, hook: str, work: Work, passing: type[Exception] | tuple[()] = ()) -> Any:
+    """Run a hook; return its checked answer, or raise one of the classes that the engine knows, or ``passing``."""
+    wire.begin()
+    try:
+        answer = work()
+    except (Misconfigured, NotSupported) as error:
+        if hook in CHANGE_HOOKS and wire.anything_left():
+            raise OutcomeUnknown(f"{type(error).__name__} after something was sent: {error}") from error
+        raise
+    except (NotSent, OutcomeUnknown, PluginError):
+        raise
+    except passing:
+        raise
+    except (Exception, SystemExit) as error:
+        raise PluginError(f"{adapter}.{hook} raised {type(error).__name__} {place(error)}") from None
+    check = CHECKS.get(hook)
+    wrong = check(answer) if check else ""
+    if wrong:
+        raise PluginError(f"{adapter}.{hook} answered wrongly: {wrong}")
+    return answer
+
+
+def place(error: BaseException) -> str:
+    """Where an exception was raised, file and line; its text may hold a secret and is left out."""
+    frames = list(walk_tb(error.__traceback__))
+    if not frames:
+        return "at an unknown place"
+    frame, line = frames[-1]
+    return f"at {Path(frame.f_code.co_filename).name}:{line}"
