@@ -1,0 +1,15 @@
+"""Alipay, face to face: the channel's adapter and its simulator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gateway.sdk import Adapter, hookimpl
+
+
+@hookimpl
+def o2o_adapters() -> Sequence[type[Adapter]]:
+    """The adapters of this plugin."""
+    from plugins.alipay.adapter import AlipayAdapter  # only when it is wanted: the simulator does not need it
+
+    return (AlipayAdapter,)
