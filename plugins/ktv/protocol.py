@@ -57,9 +57,14 @@ NO_ROOM, WRONG_STATE, ROOM_BOOKED, NO_BOOKING = 11, 12, 13, 14
 NO_BILL, BILL_CLOSED, UNPAID, PAST_END, WAS_REFUNDED = 21, 22, 23, 24, 25
 NO_ITEM, NO_TENDER, BAD_AMOUNT, NO_DEPOSIT = 31, 32, 33, 34
 FORBIDDEN, NO_MEMBER, BAD_FIELDS, TOO_LONG, BUSY = 41, 51, 90, 91, 99
+REFUSALS = frozenset({
+    NO_ROOM, WRONG_STATE, ROOM_BOOKED, NO_BOOKING, NO_BILL, BILL_CLOSED, UNPAID, PAST_END, WAS_REFUNDED, NO_ITEM,
+    NO_TENDER, BAD_AMOUNT, NO_DEPOSIT, FORBIDDEN, NO_MEMBER, BAD_FIELDS, TOO_LONG,
+})  # fmt: skip
 
-_MONEY = re.compile(r"-?\d{1,12}(\.\d{1,2})?", re.ASCII)
+_MONEY = re.compile(r"-?\d{1,12}\.\d\d", re.ASCII)
 _INTEGER = re.compile(r"-?\d{1,9}", re.ASCII)
+_NUMBER = re.compile(r"[KYRDT]\d{10}", re.ASCII)
 _CODE = re.compile(r"[0-9A-Za-z-]{0,24}", re.ASCII)
 _TIME = re.compile(r"(\d\d)-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)", re.ASCII)
 _HEAD = re.compile(rb"([A-Z]{2})\|(\d{1,9})\|")
@@ -79,7 +84,7 @@ def format_money(fen: int) -> str:
 
 
 def parse_money(text: str) -> int:
-    """Yuan as fen: ``268.00`` → 26800. At most two decimals."""
+    """Yuan as fen: ``268.00`` → 26800. Always two decimals: with one, a digit was lost on the way."""
     if not _MONEY.fullmatch(text):
         raise ParseError(f"not an amount in yuan: {text!r}")
     return int(Decimal(text) * 100)
@@ -96,6 +101,13 @@ def parse_code(text: str) -> str:
     """A number or code of the till: plain letters, digits and hyphens, or nothing."""
     if not _CODE.fullmatch(text):
         raise ParseError(f"not a code: {text!r}")
+    return text
+
+
+def parse_number(text: str) -> str:
+    """A number the till gave: its letter, the evening's date, four digits (``K1403080017``)."""
+    if not _NUMBER.fullmatch(text):
+        raise ParseError(f"not a number of the till: {text!r}")
     return text
 
 

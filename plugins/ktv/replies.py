@@ -16,6 +16,7 @@ from plugins.ktv.protocol import (
     parse_flag,
     parse_int,
     parse_money,
+    parse_number,
     parse_time,
 )
 
@@ -217,17 +218,20 @@ def read_change(reply: Reply) -> tuple[datetime, int]:
     return reply.read(lambda rows: (parse_time(rows[0][0]), parse_money(rows[0][1])), 2)
 
 
-def read_code(reply: Reply) -> str:
-    """The reply to BK, OP, DK, PY, YJ and CL: one number or code, never empty."""
+def read_number(reply: Reply) -> str:
+    """The reply to BK, OP, PY and YJ: the number of what was made."""
+    return reply.read(lambda rows: parse_number(rows[0][0]), 1)
 
-    def build(rows: list[list[str]]) -> str:
-        if not rows[0][0]:
-            raise ParseError(f"{reply.command}: no number in the reply")
-        return parse_code(rows[0][0])
 
-    return reply.read(build, 1)
+def read_count(reply: Reply) -> int:
+    """The reply to DK (the line's number) and CL (the bill's state)."""
+    return reply.read(lambda rows: parse_int(rows[0][0]), 1)
+
+
+def read_nothing(reply: Reply) -> None:
+    """The reply to BC: nothing but TEXT."""
 
 
 def read_refund(reply: Reply) -> tuple[str, int]:
     """The reply to TD: the refund's number and its amount in fen."""
-    return reply.read(lambda rows: (parse_code(rows[0][0]), parse_money(rows[0][1])), 2)
+    return reply.read(lambda rows: (parse_number(rows[0][0]), parse_money(rows[0][1])), 2)

@@ -74,7 +74,7 @@ def test_a_name_cut_in_the_middle_of_a_character_does_not_swallow_the_separator_
 def test_half_a_character_anywhere_else_is_read_byte_by_byte():
     lone = "的".encode("gbk")[:1]
     got = reply("成功".encode("gbk") + lone + b"|K1403080017", "OP")
-    assert replies.read_code(got) == "K1403080017"
+    assert replies.read_number(got) == "K1403080017"
 
 
 def test_a_real_character_with_the_separator_as_second_byte_stays_whole():
@@ -100,7 +100,7 @@ def test_prices_have_slots_of_three_fields_and_packages_of_four():
     assert packages == [replies.Package("TC03", "通宵欢唱", 26800, 180)]
 
 
-@pytest.mark.parametrize(("text", "fen"), [("268.00", 26800), ("0.05", 5), ("-48.5", -4850), ("7", 700)])
+@pytest.mark.parametrize(("text", "fen"), [("268.00", 26800), ("0.05", 5), ("-48.50", -4850), ("7.00", 700)])
 def test_money_is_read_exactly(text, fen):
     assert p.parse_money(text) == fen
 
@@ -110,7 +110,7 @@ def test_money_round_trip(fen):
     assert p.parse_money(p.format_money(fen)) == fen
 
 
-@pytest.mark.parametrize("text", ["", "1e3", "12.345", "１２.00", "nan", "1,000.00", "--1", "9" * 13])
+@pytest.mark.parametrize("text", ["", "1e3", "12.345", "12.3", "12", "１２.00", "nan", "1,000.00", "--1", "9" * 13])
 def test_what_is_not_money_is_refused(text):
     with pytest.raises(p.ParseError):
         p.parse_money(text)
@@ -133,7 +133,7 @@ READERS = [
     replies.read_bill,
     replies.read_member,
     replies.read_change,
-    replies.read_code,
+    replies.read_number,
     replies.read_refund,
 ]
 
