@@ -1,7 +1,7 @@
 """便民365: stock, orders and members of a chain of convenience shops, over its tables and its tills' drop folders.
 
 The system has no request to answer: what we read is as old as the last upload, and a sale that we post is rung up by
-the till when it sees our file. So posting is *deferred*: ``order_post`` drops a file, ``order_query`` watches for its row.
+the till when it sees our file. So posting is *deferred*: ``order_post`` drops a file, ``order_query`` awaits its row.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
+from decimal import Decimal
 from typing import Any, ClassVar
 
 from gateway.sdk import (
@@ -104,19 +105,30 @@ class ConvenienceAdapter(Adapter):
     @hookimpl
     def catalogue_page(self, request: CatalogueRequest) -> Page[Product]:
         rows = self._head_office.items(request.cursor, request.limit)
-        now = encode_datetime(self.context.clock())
-        plans = {
-            unpad(row["item_no"]): (unpad(row["plan_no"]), decode_numeric(row["plan_price"]))
-            for row in self._head_office.plans(now)
-        }
+        try:
+            plans = mapping.plan_prices(self._head_office.plans(encode_datetime(self.context.clock())))
+            cursor = unpad(rows[-1]["item_no"]) if len(rows) == request.limit else None
+        except ParseError as error:
+            raise InvalidReply(f"articles after {request.cursor!r}: {error}") from error
         shared = self._head_office.shared_barcodes()
-        cursor = unpad(rows[-1]["item_no"]) if len(rows) == request.limit else None
-        return Page(items=tuple(mapping.product(row, plans, shared) for row in rows), next_cursor=cursor)
+        products = (self._product(row, plans, shared) for row in rows)
+        return Page(items=tuple(item for item in products if item is not None), next_cursor=cursor)
+
+    def _product(self, row: Any, plans: Mapping[str, tuple[str, Decimal]], shared: set[str]) -> Product | None:
+        """One article; one that can't be read is logged and left out, so that it does not stop the others."""
+        try:
+            return mapping.product(row, plans, shared)
+        except ParseError as error:
+            self.context.log.warning("article %r left out: %s", row["item_no"], error)
+            return None
 
     @hookimpl
     def stock_levels(self, request: LevelsRequest) -> tuple[Level, ...]:
         tables = self._head_office.stock(self._branch(request.store_id), self._settings["reread_rows"])
-        return mapping.levels(request.store_id, tables, request.skus, self.context.clock())
+        try:
+            return mapping.levels(request.store_id, tables, request.skus, self.context.clock())
+        except ParseError as error:
+            raise InvalidReply(f"stock of {request.store_id}: {error}") from error
 
     def read_label(self, text: str) -> tuple[str, str, int | None]:
         """SKU, quantity in kilograms (a decimal string) and amount in fen of a scale label, by this shop's rules.
@@ -137,7 +149,10 @@ class ConvenienceAdapter(Adapter):
         columns = {IdentityType.CARD: "card_id", IdentityType.CODE: "card_id", IdentityType.PHONE: "phone"}
         column = columns.get(request.identity.type)
         rows = self._head_office.vip(column, request.identity.value.reveal()) if column else []
-        return mapping.member(rows[0]) if rows else None
+        try:
+            return mapping.member(rows[0]) if rows else None
+        except ParseError as error:
+            raise InvalidReply(f"member's row: {error}") from error
 
     # --- orders ----------------------------------------------------------------------------------------------------
 

@@ -33,7 +33,7 @@ def bills(rows: Iterable[Any]) -> list[UploadedBill]:
     Tenders are added up, never de-duplicated by code or amount (a bill may be paid by two codes of one kind); only the
     very same row, uploaded twice, counts once.
     """
-    seen: set[tuple[str, int, str]] = set()
+    seen: set[tuple[Any, Any, Any]] = set()
     paid: dict[tuple[str, str], int] = {}
     totals: dict[tuple[str, str], int] = {}
     for row in rows:

@@ -122,12 +122,13 @@ def _card(member_ref: str) -> str:
 # --- payment rows ---------------------------------------------------------------------------------------------------
 
 
-def row_key(row: Any) -> tuple[str, int, str]:
+def row_key(row: Any) -> tuple[Any, Any, Any]:
     """What makes a row the same row when it is uploaded again.
 
-    Branch, bill number and line number; and the bill's time, because a till that was reset gives numbers out twice.
+    Bill number (the branch is in it) and line number; and the bill's time, because a till that was reset gives numbers
+    out twice. As stored, so that a row that can't be read has a key too.
     """
-    return (unpad(row["flow_no"]), int(row["flow_id"]), unpad(row["oper_date"]))
+    return (row["flow_no"], row["flow_id"], row["oper_date"])
 
 
 def signed_amount(row: Any) -> int:
@@ -142,7 +143,7 @@ def statement_row(row: Any, stores: Mapping[str, str]) -> StatementRow:
     memo = unpad(row["memo"])
     return StatementRow(
         kind="return" if way == RETURN else "sale",
-        ref=f"{flow_no}-{int(row['flow_id'])}",
+        ref=f"{flow_no}-{int(decode_numeric(row['flow_id']))}",
         amount=signed_amount(row),
         key=memo if re.fullmatch(r"[0-9A-Z]{26}", memo, re.ASCII) else "",
         original_ref=unpad(row["voucher_no"]),
@@ -167,6 +168,12 @@ def unreadable_row(row: Any, error: Exception) -> StatementRow:
 
 
 # --- products, members ----------------------------------------------------------------------------------------------
+
+
+def plan_prices(rows: Iterable[Any]) -> dict[str, tuple[str, Decimal]]:
+    """Plan number and special price in yuan by article; of two plans the cheaper one, as the till takes it."""
+    dearest_first = sorted(rows, key=lambda row: -decode_numeric(row["plan_price"]))
+    return {unpad(row["item_no"]): (unpad(row["plan_no"]), decode_numeric(row["plan_price"])) for row in dearest_first}
 
 
 def product(row: Any, plans: Mapping[str, tuple[str, Decimal]], shared: set[str]) -> Product:
@@ -263,7 +270,7 @@ def _level(store_id: str, sku: str, on_hand: Decimal, as_of: datetime, confidenc
 
 def _sold(sales: Iterable[Any], case_of: Mapping[str, tuple[str, Decimal]]) -> Iterable[tuple[str, int, Decimal]]:
     """Article, place of arrival and quantity that left (returns negative); a row uploaded twice counts once."""
-    seen: set[tuple[str, int, str]] = set()
+    seen: set[tuple[Any, Any, Any]] = set()
     for row in sales:
         key = row_key(row)
         if key in seen:
