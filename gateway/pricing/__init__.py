@@ -1,0 +1,27 @@
+"""The pricing engine: campaigns, coupons, the best legal combination, fees, points, tenders, apportionment, settlement, refunds.
+
+Pure functions on frozen values: `parse` a document, `price` the basket, take the quote's `to_document`; `refund` from its snapshot.
+Money is whole fen throughout. The document's schema is in docs/pricing.md.
+"""
+
+from gateway.pricing.documents import run_document
+from gateway.pricing.engine import price
+from gateway.pricing.errors import PricingError, PricingErrors
+from gateway.pricing.model import Basket, Benefit
+from gateway.pricing.parse_basket import parse
+from gateway.pricing.parse_benefit import parse_campaigns
+from gateway.pricing.quote import Quote
+from gateway.pricing.refunds import refund
+
+__all__ = [
+    "Basket",
+    "Benefit",
+    "PricingError",
+    "PricingErrors",
+    "Quote",
+    "parse",
+    "parse_campaigns",
+    "price",
+    "refund",
+    "run_document",
+]

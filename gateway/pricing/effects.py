@@ -1,0 +1,310 @@
+"""What one benefit gives on the goods as they stand: how much, on which lines, or by how much its threshold is missed."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.domain.money import QUANTITY_SCALE, gross_of, largest_remainder, price_at, split_units
+from gateway.pricing.model import Benefit, Gift, Line, Tier
+
+Shares = list[tuple[int, int]]
+
+
+@dataclass(slots=True)
+class State:
+    """The lines' amounts at the ends of the stages so far; `nets` is what they stand at now."""
+
+    gross: list[int]
+    after_item: list[int]
+    after_member: list[int]
+    after_campaign: list[int]
+    nets: list[int]
+
+    def basis(self, name: str) -> list[int]:
+        """The amounts that a threshold named so is compared with."""
+        if name == "after_member":
+            return self.after_member
+        if name == "after_campaign":
+            return self.after_campaign
+        return self.gross if name == "gross" else self.after_item
+
+    def closed(self, phase: int) -> "State":
+        """The state at the end of a stage (0 item, 1 member, 2 campaigns): the later ends stand where the nets stand."""
+        nets = self.nets
+        after_item = nets if phase == 0 else self.after_item
+        after_member = nets if phase <= 1 else self.after_member
+        return State(self.gross, after_item, after_member, nets, nets)
+
+
+@dataclass(slots=True)
+class Candidate:
+    """A benefit in a basket: the lines it takes effect on and those its threshold is measured on."""
+
+    benefit: Benefit
+    lines: tuple[int, ...]
+    measured: tuple[int, ...]
+    quantity: int
+    taken_off: int = 0  # fen meant to be paid by methods that do not count
+    at_most: int | None = None  # the basis if the rest is paid by such a method
+    bit: int = 0
+    conflicts: int = 0
+    most: int = 0  # no discount of it can be larger
+    most_extra: int = 0
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a benefit gives. With a `reason` it gives nothing."""
+
+    amount: int = 0
+    shares: Shares | None = None
+    extra: int = 0
+    forfeited: int = 0
+    times: int = 1
+    gift: Gift | None = None
+    issued: int = 0  # rebate voucher or reward
+    reason: str | None = None
+    missing_amount: int = 0
+    missing_quantity: int = 0
+
+
+_NOTHING: Final = Outcome()
+
+
+def evaluate(candidate: Candidate, state: State, lines: tuple[Line, ...]) -> Outcome:
+    """What the candidate gives in this state. Pure; the state is not changed."""
+    benefit = candidate.benefit
+    base = state.basis(benefit.basis)
+    basis = sum([base[i] for i in candidate.measured])
+    if candidate.taken_off or candidate.at_most is not None:
+        basis = max(0, basis - candidate.taken_off)
+        if candidate.at_most is not None:
+            basis = min(basis, candidate.at_most)
+    for tier in benefit.tiers:
+        if basis >= tier.threshold_amount and candidate.quantity >= tier.threshold_quantity:
+            break
+    else:
+        return Outcome(
+            reason="threshold",
+            missing_amount=max(0, tier.threshold_amount - basis),
+            missing_quantity=max(0, tier.threshold_quantity - candidate.quantity),
+        )
+    outcome = _ACTIONS[benefit.action](candidate, tier, state, lines, _times(benefit, tier, basis, candidate.quantity))
+    limits = benefit.limits
+    if limits is not None and limits.budget_amount is not None:
+        cost = outcome.amount + outcome.extra
+        if cost > limits.budget_amount - limits.used_budget_amount:
+            return Outcome(reason="budget")
+    return outcome
+
+
+def _times(benefit: Benefit, tier: Tier, basis: int, quantity: int) -> int:
+    """How often the tier applies."""
+    if not benefit.repeat:
+        return 1
+    if tier.threshold_amount:
+        times = basis // tier.threshold_amount
+    elif tier.threshold_quantity:
+        times = quantity // tier.threshold_quantity
+    else:
+        times = benefit.max_times or 1
+    return times if benefit.max_times is None else min(times, benefit.max_times)
+
+
+def _spread(amount: int, positions: tuple[int, ...], weights: list[int]) -> Shares:
+    """Largest remainder over the lines' weights, zero shares left out."""
+    shares = largest_remainder(amount, weights)
+    return [(i, share) for i, share in zip(positions, shares, strict=True) if share]
+
+
+def _take(amount: int, candidate: Candidate, state: State, times: int = 1) -> Outcome:
+    """Take an amount off the candidate's lines, never more than the cap and never more than there is."""
+    cap = candidate.benefit.cap_amount
+    if cap is not None and amount > cap:
+        amount = cap
+    nets = state.nets
+    weights = [nets[i] for i in candidate.lines]
+    applied = min(amount, sum(weights))
+    if applied <= 0:
+        return _NOTHING
+    return Outcome(applied, _spread(applied, candidate.lines, weights), forfeited=amount - applied, times=times)
+
+
+def _amount_off(candidate: Candidate, tier: Tier, state: State, lines: tuple[Line, ...], times: int) -> Outcome:
+    return _take((tier.off_amount or 0) * times, candidate, state, times)
+
+
+def _percent_off(candidate: Candidate, tier: Tier, state: State, lines: tuple[Line, ...], times: int) -> Outcome:
+    """One rounding on the group's sum; at the item stage the price of each line is set by itself."""
+    if candidate.benefit.stage in ("item", "member"):
+        return _line_prices(candidate, tier, state, lines, times)
+    nets = state.nets
+    total = sum([nets[i] for i in candidate.lines])
+    return _take(total - price_at(total, tier.rate_bp or 0), candidate, state)
+
+
+def _line_prices(candidate: Candidate, tier: Tier, state: State, lines: tuple[Line, ...], times: int) -> Outcome:
+    """A rate or a unit price on each line by itself, rounded by line."""
+    shares: Shares = []
+    for i in candidate.lines:
+        net = state.nets[i]
+        if tier.rate_bp is not None:
+            price = price_at(net, tier.rate_bp)
+        else:
+            price = gross_of(tier.price_amount or 0, lines[i].quantity)
+        if price < net:
+            shares.append((i, net - price))
+    amount = sum([share for _, share in shares])
+    cap = candidate.benefit.cap_amount
+    if cap is not None and amount > cap:
+        shares = _spread(cap, tuple(i for i, _ in shares), [share for _, share in shares])
+        amount = cap
+    return Outcome(amount, shares) if amount else _NOTHING
+
+
+def _member_rate(candidate: Candidate, tier: Tier, state: State, lines: tuple[Line, ...], times: int) -> Outcome:
+    return _line_prices(candidate, tier, state, lines, times)
+
+
+def _units(candidate: Candidate, state: State, lines: tuple[Line, ...]) -> list[tuple[int, int]]:
+    """(-price, line) of every unit in scope, dearest first; equal ones by line."""
+    units = []
+    for i in candidate.lines:
+        units += [(-price, i) for price in split_units(state.nets[i], lines[i].pieces)]
+    units.sort()
+    return units
+
+
+def _from_groups(candidate: Candidate, groups: list[tuple[int, list[tuple[int, int]]]], times: int) -> Outcome:
+    """Spread the groups' discounts over the units that are in them; what is left over pays in full."""
+    amount = sum(discount for discount, _ in groups)
+    cap = candidate.benefit.cap_amount
+    if cap is not None:
+        amount = min(amount, cap)
+    if amount <= 0:
+        return _NOTHING
+    weights: dict[int, int] = {}
+    for _, units in groups:
+        for negative, i in units:
+            weights[i] = weights.get(i, 0) - negative
+    positions = tuple(sorted(weights))
+    return Outcome(amount, _spread(amount, positions, [weights[i] for i in positions]), times=times)
+
+
+def _grouped(
+    candidate: Candidate, state: State, lines: tuple[Line, ...], discount: Callable[[list[tuple[int, int]]], int]
+) -> Outcome:
+    """Cut the units into groups of n, dearest first, and take each group's discount."""
+    units = _units(candidate, state, lines)
+    size = candidate.benefit.n
+    count = len(units) // size
+    if count == 0:
+        return Outcome(reason="threshold", missing_quantity=(size - len(units)) * QUANTITY_SCALE)
+    if candidate.benefit.max_times is not None:
+        count = min(count, candidate.benefit.max_times)
+    groups = []
+    for g in range(count):
+        group = units[g * size : (g + 1) * size]
+        off = discount(group)
+        if off > 0:
+            groups.append((off, group))
+    return _from_groups(candidate, groups, len(groups))
+
+
+def _nth_unit(candidate: Candidate, tier: Tier, state: State, lines: tuple[Line, ...], times: int) -> Outcome:
+    def off(group: list[tuple[int, int]]) -> int:
+        price = -group[-1][0]
+        if tier.rate_bp is not None:
+            return price - price_at(price, tier.rate_bp)
+        if tier.off_amount is not None:
+            return min(price, tier.off_amount)
+        return max(0, price - (tier.price_amount or 0))
+
+    return _grouped(candidate, state, lines, off)
+
+
+def _buy_n_cheapest(candidate: Candidate, tier: Tier, state: State, lines: tuple[Line, ...], times: int) -> Outcome:
+    return _grouped(candidate, state, lines, lambda group: -group[-1][0])
+
+
+def _fixed_price(candidate: Candidate, tier: Tier, state: State, lines: tuple[Line, ...], times: int) -> Outcome:
+    price = tier.price_amount or 0
+    return _grouped(candidate, state, lines, lambda group: -sum(negative for negative, _ in group) - price)
+
+
+def _unit_prices(candidate: Candidate, state: State, lines: tuple[Line, ...], count: int, price: int) -> Outcome:
+    """Sell the dearest `count` units of the lines at a price each; the discount stays on their own lines."""
+    units = _units(candidate, state, lines)[:count]
+    off: dict[int, int] = {}
+    for negative, i in units:
+        if -negative > price:
+            off[i] = off.get(i, 0) - negative - price
+    amount = sum(off.values())
+    if not amount:
+        return Outcome(reason="scope") if not units else _NOTHING
+    cap = candidate.benefit.cap_amount
+    positions = tuple(sorted(off))
+    weights = [off[i] for i in positions]
+    amount = amount if cap is None else min(cap, amount)
+    return Outcome(amount, _spread(amount, positions, weights), times=len(units)) if amount else _NOTHING
+
+
+def _add_on(candidate: Candidate, tier: Tier, state: State, lines: tuple[Line, ...], times: int) -> Outcome:
+    each = candidate.benefit.n if tier.gift is None else max(1, tier.gift.quantity // QUANTITY_SCALE)
+    return _unit_prices(candidate, state, lines, times * each, tier.price_amount or 0)
+
+
+def _exchange(candidate: Candidate, tier: Tier, state: State, lines: tuple[Line, ...], times: int) -> Outcome:
+    return _unit_prices(candidate, state, lines, 1, 0)
+
+
+def _count_pass(candidate: Candidate, tier: Tier, state: State, lines: tuple[Line, ...], times: int) -> Outcome:
+    available = candidate.benefit.available
+    pieces = sum(lines[i].pieces for i in candidate.lines)
+    return _unit_prices(candidate, state, lines, pieces if available is None else min(available, pieces), 0)
+
+
+def _gift(candidate: Candidate, tier: Tier, state: State, lines: tuple[Line, ...], times: int) -> Outcome:
+    if tier.gift is None:
+        return _NOTHING
+    gift = Gift(tier.gift.sku, tier.gift.quantity * times, tier.gift.value_amount * times)
+    return Outcome(extra=max(1, gift.value_amount), gift=gift, times=times)
+
+
+def _issue(candidate: Candidate, tier: Tier, state: State, lines: tuple[Line, ...], times: int) -> Outcome:
+    issued = (tier.voucher_amount or tier.reward_amount or 0) * times
+    if candidate.benefit.cap_amount is not None:
+        issued = min(issued, candidate.benefit.cap_amount)
+    return Outcome(extra=issued, issued=issued, times=times)
+
+
+_ACTIONS: Final[dict[str, Callable[[Candidate, Tier, State, tuple[Line, ...], int], Outcome]]] = {
+    "member_rate": _member_rate,
+    "amount_off": _amount_off,
+    "every_amount_off": _amount_off,
+    "percent_off": _percent_off,
+    "nth_unit": _nth_unit,
+    "buy_n_cheapest": _buy_n_cheapest,
+    "fixed_price": _fixed_price,
+    "gift": _gift,
+    "add_on": _add_on,
+    "rebate_voucher": _issue,
+    "reward": _issue,
+    "exchange": _exchange,
+    "count_pass": _count_pass,
+}
+
+
+def member_shares(lines: tuple[Line, ...], nets: list[int], rate_bp: int) -> Shares:
+    """The member's price of each line: the lower of the member price and the rate, rounded by line."""
+    shares = []
+    for i, line in enumerate(lines):
+        if not (line.discountable and line.member_price):
+            continue
+        net = nets[i]
+        price = net if rate_bp == 10_000 else price_at(net, rate_bp)
+        if line.member_amount is not None:
+            price = min(price, gross_of(line.member_amount, line.quantity))
+        if price < net:
+            shares.append((i, net - price))
+    return shares
