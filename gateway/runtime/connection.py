@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property, partial
@@ -58,6 +59,7 @@ class ConnectionState:
     next_try_s: float = 0.0
     busy: int = 0
     hung: int = 0
+    slots: int = 1
     last_error: LastError | None = None
     last_success_at: datetime | None = None
 
@@ -163,6 +165,7 @@ class Connection(Readings):
             next_try_s=guard.breaker.opens_in(),
             busy=guard.pool.busy,
             hung=guard.pool.hung,
+            slots=guard.pool.size,
             last_error=guard.last_error,
             last_success_at=datetime.fromtimestamp(success, UTC) if success else None,
         )
@@ -210,23 +213,32 @@ class Connection(Readings):
     def _build(self) -> Mapping[str, Callable[..., Any]]:
         if self._class is None:
             raise Misconfigured(self.config.problem)
-        http = Http(verify=self.config.ca_bundle or True, pool=self.config.pool)
-        try:
-            adapter = self._class(self._context(http))
+        with ExitStack() as undo:
+            http = Http(
+                verify=self.config.ca_bundle or True, pool=self.config.pool, plain_text=self.config.insecure_transport
+            )
+            undo.callback(http.close)
+            adapter = self._construct(self._class, http)
             relay = build_relay(adapter)
-        except (NotSent, OutcomeUnknown, PluginError):
-            http.close()
-            raise
-        except (Exception, SystemExit) as error:
-            http.close()
-            text = f"adapter {self.adapter_name!r} cannot be built: {type(error).__name__} {place(error)}"
-            raise PluginError(text) from None
+            undo.pop_all()
         self._adapter, self._http = adapter, http
         return relay
 
+    def _construct(self, adapter: type[Adapter], http: Http) -> Adapter:
+        try:
+            return adapter(self._context(http))
+        except (NotSent, OutcomeUnknown, PluginError):
+            raise
+        except (Exception, SystemExit) as error:
+            text = f"adapter {self.adapter_name!r} cannot be built: {type(error).__name__} {place(error)}"
+            raise PluginError(text) from None
+
     def _context(self, http: Http) -> Context:
         spool = self._around.data / "spool" / self.merchant_id / self.name
-        spool.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            spool.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise Misconfigured(f"the folder {spool} cannot be made: {error.strerror}") from None
         return Context(
             merchant=self.merchant_id,
             connection=self.name,

@@ -127,7 +127,7 @@ def outcome(adapter: str, hook: str, work: Work, passing: type[Exception] | tupl
     try:
         answer = work()
     except (Misconfigured, NotSupported) as error:
-        if hook in CHANGE_HOOKS and wire.anything_left():
+        if hook in CHANGE_HOOKS and wire.sends():
             raise OutcomeUnknown(f"{type(error).__name__} after something was sent: {error}") from error
         raise
     except (NotSent, OutcomeUnknown, PluginError):

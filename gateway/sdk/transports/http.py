@@ -1,34 +1,40 @@
 """HTTP to legacy systems: one pooled client a connection, no retries, no proxies of the environment, deadlines.
 
-Of the errors of ``requests`` only a connection that provably never was made is ``NotSent``: refused, unknown host,
-connect time-out, TLS before the first byte. Everything else is ``OutcomeUnknown``.
+A failure is ``NotSent`` if no byte of the request had been given to a socket (the connection was refused, the host is
+unknown, TLS failed, the address is no address), ``Misconfigured`` where only other settings can help, and
+``OutcomeUnknown`` from the first byte on, whatever the libraries call it. The proof is taken at the socket, not from
+the exception: a TLS alert or a time-out looks the same before and after.
 """
 
 from __future__ import annotations
 
-import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http.client import HTTPException
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import requests
+from requests import exceptions
 from requests.adapters import HTTPAdapter
-from urllib3.exceptions import (
-    ConnectTimeoutError,
-    HTTPError,
-    MaxRetryError,
-    NameResolutionError,
-    NewConnectionError,
-    SSLError,
-)
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import HTTPError, MaxRetryError
 
-from gateway.domain.errors import InvalidReply, NotSent, OutcomeUnknown
+from gateway.domain.errors import InvalidReply, Misconfigured, NotSent, OutcomeUnknown
 from gateway.sdk.transports import wire
-
-#: Failures of urllib3 that happen while the connection is made, before a byte of the request.
-NEVER_CONNECTED = (NewConnectionError, NameResolutionError, ConnectTimeoutError)
 
 #: No legacy system's answer is larger than this; a longer one is cut off and treated as garbage.
 MAX_REPLY_BYTES = 8 * 1024 * 1024
+
+#: All that requests, urllib3 and the standard library raise for a request that fails.
+FAILURES = (requests.RequestException, HTTPError, HTTPException, OSError, ValueError)
+
+#: Failures that the same settings would bring again.
+_SETTINGS = (exceptions.MissingSchema, exceptions.InvalidSchema, exceptions.InvalidURL, exceptions.InvalidHeader)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,56 +46,120 @@ class HttpReply:
     body: bytes
 
 
-def _root(error: BaseException) -> BaseException:
-    """The reason under the wrappers of requests and urllib3."""
-    inner = error.args[0] if error.args and isinstance(error.args[0], BaseException) else None
-    if isinstance(inner, MaxRetryError):
-        return inner.reason or inner
-    return inner or error
+class _Marked(HTTPConnection):
+    """Notes that a byte of the request leaves; connecting, and TLS, come before."""
+
+    def send(self, data: Any) -> None:
+        if self.sock is None:
+            self.connect()
+        wire.left()
+        super().send(data)
 
 
-def classify(error: BaseException) -> NotSent | OutcomeUnknown:
-    """The outcome class of a failure of ``requests`` or ``urllib3``."""
-    root = _root(error)
-    if isinstance(root, NEVER_CONNECTED) or isinstance(error, requests.exceptions.InvalidURL):
-        return NotSent(f"no connection: {type(root).__name__}")
-    # A handshake error comes before the request; an error in a record of a running exchange has no such proof.
-    if isinstance(root, SSLError) and any(sign in str(root).lower() for sign in ("handshake", "certificate verify")):
-        return NotSent("TLS could not be set up: check the certificate and the address")
-    return OutcomeUnknown(f"no trustworthy answer: {type(root).__name__}")
+class _MarkedTls(_Marked, HTTPSConnection):
+    pass
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Marked
+
+
+class _TlsPool(HTTPSConnectionPool):
+    ConnectionCls = _MarkedTls
+
+
+class _Adapter(HTTPAdapter):
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
+
+
+def classify(error: BaseException, *, sent: bool, where: str = "the host") -> NotSent | OutcomeUnknown:
+    """The outcome class of a failure, ``sent`` telling whether a byte of the request had left."""
+    inner = error.args[0] if error.args and isinstance(error.args[0], BaseException) else error
+    reason = inner.reason if isinstance(inner, MaxRetryError) and inner.reason else inner
+    name = type(reason).__name__
+    if sent:
+        return OutcomeUnknown(f"no trustworthy answer from {where}: {name}")
+    if isinstance(error, _SETTINGS):
+        return Misconfigured(f"the address of {where} cannot be used: {name}")
+    if isinstance(error, exceptions.SSLError):
+        return NotSent(f"no TLS with {where}, check the certificate and the address: {reason}")
+    return NotSent(f"no connection to {where}: {name}")
 
 
 class Http:
-    """A pooled client. ``verify`` is a CA bundle's path or ``True``; ``pool`` the connections kept to one host."""
+    """A pooled client. ``verify`` is a CA bundle's path or ``True``; ``pool`` the connections kept to one host.
 
-    def __init__(self, *, verify: bool | str = True, pool: int = 8) -> None:
+    Without ``plain_text`` an ``http://`` address is refused, unless it is this machine's own.
+    """
+
+    def __init__(self, *, verify: bool | str = True, pool: int = 8, plain_text: bool = False) -> None:
+        if isinstance(verify, str) and not Path(verify).exists():
+            raise Misconfigured(f"the CA bundle {verify} is not there")
         self._verify = verify
-        self._adapter = HTTPAdapter(pool_connections=4, pool_maxsize=pool, max_retries=0)
-        self._lock = threading.Lock()
+        self._plain_text = plain_text
+        self._adapter = _Adapter(pool_connections=4, pool_maxsize=pool, max_retries=0)
 
     def send(
         self, method: str, url: str, *, data: bytes = b"", headers: Mapping[str, str] | None = None, timeout: float
     ) -> HttpReply:
         """Send one request and read the whole reply; redirects are not followed.
 
-        ``timeout`` is in seconds, for the connection and for each read. Raises ``NotSent`` or ``OutcomeUnknown``;
-        any HTTP status is returned as it is. Nothing is ever sent twice.
+        ``timeout`` is in seconds, for the connection, for each read, and for the body as a whole. Raises ``NotSent`` or
+        ``OutcomeUnknown``; any HTTP status is returned as it is. Nothing is ever sent twice.
         """
-        request = requests.Request(method, url, headers=dict(headers or {}), data=data or None).prepare()
+        before = wire.sends()
+        seconds = max(timeout, 0.001)
         try:
-            reply = self._adapter.send(request, timeout=max(timeout, 0.001), verify=self._verify, stream=True)
-            body = reply.raw.read(MAX_REPLY_BYTES + 1, decode_content=True)
-            reply.raw.release_conn() if len(body) <= MAX_REPLY_BYTES else reply.close()
-        except (requests.RequestException, HTTPError, OSError) as error:
-            trouble = classify(error)
-            if not isinstance(trouble, NotSent):
-                wire.left()
-            raise trouble from None
-        wire.left()
-        if len(body) > MAX_REPLY_BYTES:
-            raise InvalidReply(f"reply of over {MAX_REPLY_BYTES} bytes")
+            request = self._prepare(method, url, data, headers)
+            reply = self._adapter.send(request, timeout=(seconds, seconds), verify=self._verify, stream=True)
+            body = _read(reply, time.monotonic() + seconds)
+        except FAILURES as error:
+            raise classify(error, sent=wire.sends() > before, where=_where(url)) from None
         return HttpReply(reply.status_code, {k.lower(): v for k, v in reply.headers.items()}, body)
+
+    def _prepare(
+        self, method: str, url: str, data: bytes, headers: Mapping[str, str] | None
+    ) -> requests.PreparedRequest:
+        if not self._plain_text and url[:5].lower() == "http:" and not _is_own(urlsplit(url).hostname or ""):
+            raise Misconfigured("plain http to another machine: use https, or protect the link and allow it")
+        return requests.Request(method, url, headers=dict(headers or {}), data=data or None).prepare()
 
     def close(self) -> None:
         """Close the pooled connections."""
         self._adapter.close()
+
+
+def _where(url: str) -> str:
+    """Host and port for a message; a path or user name may hold a secret."""
+    try:
+        parts = urlsplit(url)
+        return f"{parts.hostname}:{parts.port}" if parts.port else parts.hostname or "the host"
+    except ValueError:
+        return "the host"
+
+
+def _is_own(host: str) -> bool:
+    """Whether this is the machine itself, told without asking a name server."""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _read(reply: requests.Response, end: float) -> bytes:
+    """The whole body; a connection that was not read to its end is not used again."""
+    body = bytearray()
+    try:
+        while chunk := reply.raw.read1(65536, decode_content=True):
+            body += chunk
+            if len(body) > MAX_REPLY_BYTES:
+                raise InvalidReply(f"reply of over {MAX_REPLY_BYTES} bytes")
+            if time.monotonic() > end:
+                raise OutcomeUnknown("the reply did not end in time")
+    except BaseException:
+        reply.close()
+        raise
+    reply.raw.release_conn()
+    return bytes(body)

@@ -10,7 +10,7 @@ import threading
 
 
 class _Wire(threading.local):
-    sent: bool = False
+    sends: int = 0
 
 
 _wire = _Wire()
@@ -18,14 +18,14 @@ _wire = _Wire()
 
 def begin() -> None:
     """A call begins in this thread: nothing has left yet."""
-    _wire.sent = False
+    _wire.sends = 0
 
 
 def left() -> None:
     """Something is about to leave us, or may have."""
-    _wire.sent = True
+    _wire.sends += 1
 
 
-def anything_left() -> bool:
-    """Whether anything may have left us since the call began."""
-    return _wire.sent
+def sends() -> int:
+    """How often something may have left us since the call began."""
+    return _wire.sends
