@@ -91,7 +91,6 @@ class Bill:
     wipe_amount: int
     service_amount: int
     service_bp: int
-    service_basis: str
     total_amount: int
     income_amount: int
     non_income_amount: int
@@ -202,7 +201,6 @@ def parse_bill(value: Any, where: str = "bill") -> Bill:
         wipe_amount=get.fen("wipeMoney"),
         service_amount=get.fen("serviceMoney"),
         service_bp=get.number("serviceRate"),
-        service_basis=get.text("serviceBasis"),
         total_amount=get.fen("lastTotal"),
         income_amount=get.fen("incomeTotal"),
         non_income_amount=get.fen("notIncomeMoney"),

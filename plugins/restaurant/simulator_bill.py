@@ -155,7 +155,8 @@ class TillBill:
             flag = line.flag(as_member)
             if flag in cuts:
                 cuts[flag] += line.gross() - line.last(as_member)
-        base = gross if self.service_basis == "gross" else net
+        # "Gross" is before the member price; a campaign price counts as the dish's price.
+        base = sum(line.last(False) for line in self.lines) if self.service_basis == "gross" else net
         service = half_up(half_up(base, THOUSAND) * self.service_bp, 10_000)
         before = half_up(net, THOUSAND) + service
         wipe = before % {"jiao": 10, "yuan": 100}.get(self.wipe_mode, 1)
@@ -256,7 +257,6 @@ def _head(bill: TillBill) -> dict[str, Any]:
         "waiterCode": bill.waiter,
         "salesCode": "",
         "serviceRate": bill.service_bp,
-        "serviceBasis": bill.service_basis,
         "uploadTime": bill.upload_time,
     }
 

@@ -1,0 +1,333 @@
+"""食通天下: the adapter. Bills are found, frozen and settled at the till in the shop; dishes and the day's statement
+come from the head office; portions left from the till or its sold-out file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any, ClassVar
+
+from marshmallow import Schema, fields, validate
+
+from gateway.sdk import (
+    Adapter,
+    AdapterError,
+    AdapterTraits,
+    Answer,
+    Bill,
+    BillHold,
+    BillLookup,
+    BillPrice,
+    BillRelease,
+    BillTotal,
+    Call,
+    CatalogueRequest,
+    Change,
+    Context,
+    Declined,
+    Done,
+    Freshness,
+    InvalidReply,
+    Level,
+    LevelsRequest,
+    Misconfigured,
+    NotFound,
+    NotSupported,
+    OrderPost,
+    OrderVoid,
+    Page,
+    PathField,
+    Product,
+    Query,
+    SecretField,
+    Settings,
+    StatementRequest,
+    StatementRow,
+    Traits,
+    hookimpl,
+)
+from plugins.restaurant import mapping
+from plugins.restaurant import protocol_bill as theirs
+from plugins.restaurant.client import Office, OfficeSettings, Till, TillAddress
+from plugins.restaurant.holding import Holding
+from plugins.restaurant.posting import Posting
+from plugins.restaurant.protocol import ParseError
+from plugins.restaurant.reading import LeftReader, read_day
+from plugins.restaurant.voiding import void_bill
+
+
+class ShopSchema(Schema):
+    """One shop: its code at the till, and what its till doesn't tell."""
+
+    code = fields.String(required=True, validate=validate.Length(equal=4))
+    url = fields.Url(require_tld=False)
+    service_basis = fields.String(load_default="net", validate=validate.OneOf(["net", "gross"]))
+    rounding = fields.String(load_default="none", validate=validate.OneOf(["none", "jiao", "yuan"]))
+
+
+class RestaurantSettings(Settings):
+    """Settings of a connection; README.md explains each."""
+
+    till_url = fields.Url(required=True, require_tld=False)
+    operator = fields.String(required=True, validate=validate.Length(min=1, max=10))
+    password = SecretField(required=True)
+    office_url = fields.Url(required=True, require_tld=False)
+    brand_id = fields.String(required=True)
+    app_key = fields.String(required=True)
+    app_secret = SecretField(required=True)
+    shops = fields.Dict(
+        keys=fields.String(), values=fields.Nested(ShopSchema), required=True, validate=validate.Length(min=1)
+    )
+    sold_out_folder = PathField()
+    tender_codes = fields.Dict(keys=fields.String(), values=fields.String(), load_default=dict)
+    clear_table = fields.Boolean(load_default=True)
+    unlimited_quantity = fields.Integer(load_default=9999, validate=validate.Range(min=1))
+    timeout_s = fields.Float(load_default=8.0, validate=validate.Range(min=0.1, max=120))
+
+
+#: A request that we gave up on may act this long afterwards: the till works its queue off one by one.
+IN_FLIGHT_S = 15
+
+
+class RestaurantAdapter(Adapter):
+    """One restaurant chain."""
+
+    name = "restaurant"
+    Settings = RestaurantSettings
+    about = AdapterTraits(
+        encoding="gbk",
+        freshness=Freshness.IMMEDIATE,
+        max_parallel=16,
+        business_day_ends="04:00",
+        insecure_transport=True,
+    )
+    traits: ClassVar[Mapping[str, Traits]] = {
+        "bill_hold": Traits(idempotent=True, max_in_flight_s=IN_FLIGHT_S),
+        "bill_release": Traits(idempotent=True, max_in_flight_s=IN_FLIGHT_S),
+        "order_post": Traits(max_in_flight_s=IN_FLIGHT_S, partial=False),
+        "order_void": Traits(max_in_flight_s=IN_FLIGHT_S, partial=False),
+    }
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._settings = context.settings
+        self._shops: Mapping[str, Mapping[str, Any]] = context.settings["shops"]
+        self._office = Office(
+            context.http,
+            OfficeSettings(
+                self._settings["office_url"].rstrip("/"),
+                self._settings["brand_id"],
+                self._settings["app_key"],
+                self._settings["app_secret"],
+                self._settings["timeout_s"],
+            ),
+            now=lambda: context.clock().timestamp(),
+        )
+        self._left = LeftReader(context)
+
+    def check(self) -> None:
+        """Ask the head office for a token and the first shop's till for its tables. Changes nothing."""
+        self._office.token()
+        reply = self._till(next(iter(self._shops))).ask("tables")
+        if "list" not in reply:
+            raise Misconfigured("'till_url' answers, but not as a till does")
+
+    # ---- bills
+    @hookimpl
+    def bill_find(self, request: BillLookup) -> tuple[Bill, ...]:
+        till, shop = self._till(request.store_id), self._shop(request.store_id)
+        rules = mapping.ShopRules(shop["service_basis"], shop["rounding"])
+        if request.resource_id:
+            found = [till.look(table=request.resource_id)]
+        else:
+            found = [till.look(bill_id=number) for number in request.bill_ids or request.slip_nos]
+        return tuple(
+            mapping.bill_of(bill, request.store_id, rules, self.context.timezone)
+            for bill in found
+            if bill is not None and bill.state == theirs.OPEN
+        )
+
+    @hookimpl
+    def bill_price(self, request: BillPrice) -> BillTotal:
+        """The till's own sum, with its member price if there is a member. It knows nothing of tenders."""
+        till = self._till(request.site.store_id)
+        trial = "1" if request.member_ref else "0"
+        lines: dict[str, int] = {}
+        payable = discount = 0
+        for ref in request.bills:
+            bill = till.look(bill_id=ref.bill_id, trial=trial)
+            if bill is None or bill.state != theirs.OPEN:
+                raise InvalidReply(f"till: bill {ref.bill_id} is not open any more")
+            payable += bill.due_amount
+            discount += bill.member_amount
+            lines |= {mapping.line_id_of(bill.bs_id, row.line_no): row.last_amount for row in bill.lines}
+        return BillTotal(payable_amount=payable, discount_amount=discount, lines=lines)
+
+    @hookimpl
+    def bill_hold(self, request: BillHold, call: Call) -> Change:
+        """预结 with our reference: no dish can be added any more until the release."""
+        holding = Holding(self._till(request.site.store_id, call), call.key)
+        return holding.hold(request.bills)
+
+    @hookimpl
+    def bill_release(self, request: BillRelease, call: Call) -> Change:
+        """Take our own pre-bill back; one that the staff have made since is theirs."""
+        holding = Holding(self._till(request.site.store_id, call), request.original.key)
+        return holding.release(request.bills)
+
+    # ---- sales
+    @hookimpl
+    def order_post(self, request: OrderPost, call: Call) -> Change:
+        """One tender row at a time, each with our reference; then the table is cleared."""
+        if not request.bills:
+            raise NotSupported("this till books tenders on bills that it has: the source must be a bill")
+        till = self._till(request.site.store_id, call)
+        outcome = Posting(till, request, call.key, self._settings["tender_codes"]).run()
+        if isinstance(outcome, Declined):
+            return outcome
+        bills, replayed = outcome
+        cleared = self._settings["clear_table"] and self._clear(till, bills)
+        return self._posted(request, bills, cleared=cleared, replayed=replayed)
+
+    @hookimpl
+    def order_void(self, request: OrderVoid, call: Call) -> Change:
+        """反结账 of every bill that the sale settled: the bills are open again, nothing is paid."""
+        bill_ids = _bill_ids(request.original.facts, request.original.ref)
+        if not bill_ids:
+            raise NotSupported("the sale's bills are not known: it was never seen in the till")
+        till = self._till(request.site.store_id, call)
+        for bill_id in bill_ids:
+            refused = void_bill(till, bill_id, mapping.reference(request.original.key))
+            if refused:
+                return refused
+        return Done(ref=bill_ids[0], amount=request.amount, facts={"bills": list(bill_ids)})
+
+    @hookimpl
+    def order_query(self, request: Query) -> Answer:
+        """Looks at the bills: our reference stands in the pre-bill and in each tender row."""
+        ask = {
+            "bill_hold": self._query_hold,
+            "bill_release": self._query_release,
+            "order_post": self._query_post,
+            "order_void": self._query_void,
+        }.get(request.hook)
+        if ask is None:
+            raise NotSupported(f"nothing can be asked about {request.hook}")
+        return ask(request)
+
+    @hookimpl
+    def order_statement(self, request: StatementRequest) -> Page[StatementRow]:
+        """One shop a page; a bill that reaches the head office late appears when it is asked again."""
+        stores = [request.store_id] if request.store_id else sorted(self._shops)
+        if request.cursor and request.cursor not in stores:
+            raise InvalidReply("the cursor is not one of this statement")
+        index = stores.index(request.cursor) if request.cursor else 0
+        shop = self._shop(stores[index])
+        bills = read_day(self._office, request.business_date, shop["code"])
+        zone = self.context.timezone
+        rows = [row for bill in bills for row in mapping.statement_rows(bill, stores[index], zone)]
+        following = stores[index + 1] if index + 1 < len(stores) else None
+        return Page(items=tuple(rows), next_cursor=following)
+
+    # ---- stock
+    @hookimpl
+    def stock_levels(self, request: LevelsRequest) -> tuple[Level, ...]:
+        """Portions left of limited dishes; a dish without a limit has ``unlimited_quantity``."""
+        shop = self._shop(request.store_id)
+        listing = self._left.read(self._till(request.store_id), shop["code"])
+        plenty = Decimal(self._settings["unlimited_quantity"])
+        skus = request.skus or tuple(sorted(listing.left))
+        return tuple(
+            Level(
+                sku=sku,
+                store_id=request.store_id,
+                on_hand=listing.left.get(sku, plenty),
+                available=listing.left.get(sku, plenty),
+                as_of=listing.as_of,
+                confidence=listing.confidence,
+                source=listing.source if sku in listing.left else "not limited",
+            )
+            for sku in skus
+        )
+
+    @hookimpl
+    def catalogue_page(self, request: CatalogueRequest) -> Page[Product]:
+        """The head office's dishes, fifty a page."""
+        number = request.cursor or "1"
+        page = self._office.page("/api/datatransfer/getdishs", {"pageNo": number}, "dishList")
+        stores = tuple(sorted(self._shops))
+        try:
+            products = tuple(mapping.product_of(theirs.parse_dish(row), stores) for row in page.rows)
+        except ParseError as error:
+            raise InvalidReply(f"head office: {error}") from None
+        return Page(items=products, next_cursor=str(page.number + 1) if page.number < page.pages else None)
+
+    # ---- what the verbs above are made of
+    def _shop(self, store_id: str) -> Mapping[str, Any]:
+        shop = self._shops.get(store_id)
+        if shop is None:
+            raise Misconfigured(f"store {store_id!r} has no entry under 'shops'")
+        return shop
+
+    def _till(self, store_id: str, call: Call | None = None) -> Till:
+        shop = self._shop(store_id)
+        url = shop.get("url") or f"{self._settings['till_url'].rstrip('/')}/{shop['code']}"
+        address = TillAddress(url, self._settings["operator"], self._settings["password"])
+        return Till(self.context.http, address, self._settings["timeout_s"], call)
+
+    def _clear(self, till: Till, bills: Mapping[str, theirs.Bill]) -> bool:
+        """清台. The sale is booked with or without it: staff can clear a table by hand."""
+        try:
+            for bill_id in bills:
+                till.change("clear", {"bsId": bill_id}, bill_id)
+        except AdapterError as error:
+            self.context.log.warning("the table could not be cleared: %s", error)
+            return False
+        return True
+
+    def _posted(
+        self, request: OrderPost, bills: Mapping[str, theirs.Bill], *, cleared: bool = False, replayed: bool = False
+    ) -> Done:
+        facts = {"bills": list(bills), "business_date": next(iter(bills.values())).biz_date, "cleared": cleared}
+        receipt = ",".join(bill.bs_code for bill in bills.values())
+        return Done(ref=receipt, amount=request.payable_amount, facts=facts, replayed=replayed)
+
+    def _query_hold(self, query: Query) -> Answer:
+        request: BillHold = query.request
+        till = self._till(request.site.store_id)
+        holding = Holding(till, query.key)
+        if all(holding.holds(ref) for ref in request.bills):
+            return holding.held(request.bills, replayed=True)
+        return NotFound()
+
+    def _query_release(self, query: Query) -> Answer:
+        request: BillRelease = query.request
+        holding = Holding(self._till(request.site.store_id), request.original.key)
+        if any(holding.freezes(ref.bill_id) for ref in request.bills):
+            return NotFound()
+        return Done()
+
+    def _query_post(self, query: Query) -> Answer:
+        request: OrderPost = query.request
+        posting = Posting(self._till(request.site.store_id), request, query.key, self._settings["tender_codes"])
+        bills = posting.bills()
+        if bills is None or not posting.all_there(bills):
+            return NotFound()
+        return self._posted(request, bills, replayed=True)
+
+    def _query_void(self, query: Query) -> Answer:
+        request: OrderVoid = query.request
+        till, own = self._till(request.site.store_id), mapping.reference(request.original.key)
+        bill_ids = _bill_ids(request.original.facts, request.original.ref)
+        if any(mapping.own_rows(till.need(bill_id), own) for bill_id in bill_ids):
+            return NotFound()
+        return Done(ref=bill_ids[0] if bill_ids else "", amount=request.amount)
+
+
+def _bill_ids(facts: Mapping[str, Any], ref: str) -> tuple[str, ...]:
+    """The bills of a posted sale, from what the posting noted."""
+    noted = facts.get("bills")
+    if isinstance(noted, Sequence) and not isinstance(noted, str):
+        return tuple(str(bill_id) for bill_id in noted)
+    return tuple(part for part in ref.split(",") if part)
