@@ -52,7 +52,7 @@ from .bills import bills, check_amount
 from .drop_folder import DropFolder, Trace
 from .files import Accepted, OrderFile, Refused
 from .head_office import HeadOffice
-from .labels import parse_label
+from .labels import Label, parse_label
 from .protocol import FlowNo, ParseError, decode_numeric, encode_datetime, unpad
 from .settings import ConvenienceSettings
 
@@ -135,12 +135,25 @@ class ConvenienceAdapter(Adapter):
 
         The amount is ``None`` where the label carries only the weight. Raises ``ParseError``.
         """
+        label, item = self._labelled(text)
+        return unpad(item["item_no"]), str(mapping.kilograms(label, decode_numeric(item["price"]))), label.amount
+
+    def _labelled(self, text: str) -> tuple[Label, Any]:
+        """A label and the article that its PLU names."""
         label = parse_label(text, self._settings["label_rules"])
         found = self._head_office.item_by_plu(label.plu)
         if len(found) != 1:
             raise ParseError(f"label: PLU {label.plu} names {len(found)} articles")
-        kilograms = mapping.kilograms(label, decode_numeric(found[0]["price"]))
-        return unpad(found[0]["item_no"]), str(kilograms), label.amount
+        return label, found[0]
+
+    def _weigh(self, text: str) -> tuple[Decimal, Decimal]:
+        """Kilograms and price a kilogram of a label that was sold. Raises ``Misconfigured`` if it can't be read."""
+        try:
+            label, item = self._labelled(text)
+            price = decode_numeric(item["price"])
+            return mapping.kilograms(label, price), price
+        except ParseError as error:
+            raise Misconfigured(f"label_rules: {error}") from error
 
     # --- membership ------------------------------------------------------------------------------------------------
 
@@ -158,15 +171,15 @@ class ConvenienceAdapter(Adapter):
 
     @hookimpl
     def order_post(self, request: OrderPost, call: Call) -> Change:
-        order = mapping.sale_file(request, call.key, self._branch(request.site.store_id), self._settings)
-        return self._post(order, call)
+        branch = self._branch(request.site.store_id)
+        return self._post(mapping.sale_file(request, call.key, branch, self._settings, self._weigh), call)
 
     @hookimpl
     def order_return(self, request: OrderReturn, call: Call) -> Change:
         branch = self._branch(request.site.store_id)
         if request.original.ref and request.original.ref[:4] != branch:
             return Declined(reason=DeclineReason.NOT_REFUNDABLE, code="32", message="another branch's bill")
-        return self._post(mapping.return_file(request, call.key, branch, self._settings), call)
+        return self._post(mapping.return_file(request, call.key, branch, self._settings, self._weigh), call)
 
     @hookimpl
     def order_query(self, request: Query) -> Answer:

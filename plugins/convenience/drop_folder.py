@@ -10,6 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from gateway.sdk import InvalidReply, Misconfigured, NotSent, OutcomeUnknown
+from gateway.sdk.transports import wire
 from gateway.sdk.transports.files import write_atomically
 
 from .files import Accepted, OrderFile, Refused, parse_answer
@@ -68,6 +69,7 @@ class DropFolder:
             raise Misconfigured(f"order file: {error}") from error
         target = self.path(order.branch, order.reference, Trace.WAITING)
         try:
+            wire.left()
             self.path(order.branch, order.reference, Trace.REFUSED).unlink(missing_ok=True)
             write_atomically(target, content)
         except OSError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
@@ -40,6 +40,9 @@ from .settings import PAY_WAYS
 
 ONE = Decimal(1)
 
+#: From a scale's label to kilograms and yuan a kilogram.
+Weigh = Callable[[str], tuple[Decimal, Decimal]]
+
 #: How late a till may upload by the system's own word; a level older than that is stale.
 LATEST_UPLOAD = timedelta(minutes=240)
 
@@ -47,12 +50,15 @@ LATEST_UPLOAD = timedelta(minutes=240)
 # --- sales and returns into order files -----------------------------------------------------------------------------
 
 
-def sale_file(request: OrderPost, key: str, branch: str, settings: Mapping[str, Any]) -> OrderFile:
+def sale_file(
+    request: OrderPost, key: str, branch: str, settings: Mapping[str, Any], weigh: Weigh | None = None
+) -> OrderFile:
     """The order file of a paid sale: lines at their net, what points paid as a tender, rounding off the largest line.
 
-    Raises ``Misconfigured`` for a tender without a code and for fees without ``fee_item``.
+    ``weigh`` gives the kilograms of a line that came with a scale's label (``facts["scale_label"]``): one that says
+    only an amount was priced as one piece. Raises ``Misconfigured`` for a tender without a code, fees without ``fee_item``.
     """
-    lines = [_line(line) for line in request.lines]
+    lines = [_line(line, weigh) for line in request.lines]
     fees = sum(fee.amount for fee in request.fees)
     lines = _without(request.rounding_amount, lines + _fee_line(fees, settings))
     tenders = [_tender(tender, settings) for tender in request.tenders if tender.amount]
@@ -62,13 +68,15 @@ def sale_file(request: OrderPost, key: str, branch: str, settings: Mapping[str, 
     return OrderFile(key, branch, "A", request.sold_at, tuple(lines), tuple(tenders), card)
 
 
-def return_file(request: OrderReturn, key: str, branch: str, settings: Mapping[str, Any]) -> OrderFile:
+def return_file(
+    request: OrderReturn, key: str, branch: str, settings: Mapping[str, Any], weigh: Weigh | None = None
+) -> OrderFile:
     """The order file of a return: positive figures, the sign is in the kind.
 
     It names the sale by our reference, not by its bill number: a till that was reset gives a number out twice. What
     the lines are worth above the money given back was paid with points and goes back under their code.
     """
-    lines = [_line(line) for line in request.lines]
+    lines = [_line(line, weigh) for line in request.lines]
     tenders = [_tender(tender, settings) for tender in request.tenders if tender.amount]
     over = sum(line.amount for line in lines) - sum(tender.amount for tender in tenders)
     if over > 0:
@@ -78,9 +86,12 @@ def return_file(request: OrderReturn, key: str, branch: str, settings: Mapping[s
     return OrderFile(key, branch, "B", request.returned_at, tuple(lines), tuple(tenders), "", original)
 
 
-def _line(line: PricedLine) -> OrderLine:
-    plan = str(line.facts.get("plan_no", ""))
-    return OrderLine(line.sku, line.quantity, Decimal(line.unit_amount) / 100, line.net_amount, plan)
+def _line(line: PricedLine, weigh: Weigh | None) -> OrderLine:
+    plan, label = str(line.facts.get("plan_no", "")), str(line.facts.get("scale_label", ""))
+    quantity, price = line.quantity, Decimal(line.unit_amount) / 100
+    if label and weigh:
+        quantity, price = weigh(label)
+    return OrderLine(line.sku, quantity, price, line.net_amount, plan)
 
 
 def _fee_line(amount: int, settings: Mapping[str, Any]) -> list[OrderLine]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -75,6 +77,18 @@ def test_discounts_points_fees_and_rounding_add_up_at_the_till(tmp_path: Path, s
     assert bill["amount"] == 633 + 1935 + 30 - 8 == request.payable_amount + 100
     assert {row["pay_way"]: row["amount"] for row in bill["tenders"]} == {"ZFB": request.payable_amount, "COU": 100}
     assert [row["quantity"] for row in bill["lines"]] == ["2.000", "0.750", "1.000"]
+
+
+def test_a_line_that_came_with_a_scale_label_is_rung_up_by_its_weight(shop: Shop) -> None:
+    """A label that says only an amount is priced as one piece; the till's stock is in kilograms."""
+    priced = replace(line("050001", "1", 4008), facts={"scale_label": "2106013040083"})
+    shop.post(1, sale((priced,)))
+    done(shop, 1, amount=4008)
+    assert shop.simulator.books()["bills"][-1]["lines"][0]["quantity"] == "0.400"
+    assert shop.simulator.books()["stock"]["0101"]["050001"] == "199.600"
+    unknown = replace(priced, facts={"scale_label": "2106013040084"})
+    with pytest.raises(Misconfigured, match="label_rules"):
+        shop.post(2, sale((unknown,)))
 
 
 def test_a_sale_that_cost_nothing_is_still_rung_up_under_our_reference(shop: Shop) -> None:
@@ -402,3 +416,41 @@ def test_references_with_quotes_cannot_break_a_search(shop: Shop) -> None:
     """The known uploader pasted values into its SQL: everything here is a bound parameter."""
     for nasty in ("' OR 1=1 --", "O'Neil", "%", "\x00"):
         assert shop.adapter._head_office.payments_by_memo(nasty, 0) == []
+
+
+@pytest.mark.parametrize("delay_ms", [0, 1, 2, 4, 8, 16])
+def test_a_sender_killed_at_any_moment_leaves_one_bill_or_none(shop: Shop, tmp_path: Path, delay_ms: int) -> None:
+    """kill -9 around the drop: the folder holds a whole file or nothing, and a second attempt makes it exactly one."""
+    settings = {
+        "database": str(shop.simulator.head_office.path),
+        "drop_folder": str(shop.simulator.drop),
+        "branches": BRANCHES,
+    }
+    code = f"""
+import sys
+import time
+from pathlib import Path
+from gateway.testing.context import build, call
+from plugins.convenience.adapter import ConvenienceAdapter
+from tests.plugins.convenience.conftest import key, sale
+adapter = build(ConvenienceAdapter, {settings!r}, Path({str(tmp_path)!r}))
+sys.stdout.write("ready\\n"); sys.stdout.flush(); sys.stdin.readline()
+adapter.order_post(request=sale(), call=call(key(1)))
+sys.stdin.readline()
+"""
+    sender = subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=Path(__file__).parents[3],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    with sender:
+        assert sender.stdout and sender.stdout.readline() == b"ready\n" and sender.stdin
+        sender.stdin.write(b"go\n")
+        sender.stdin.flush()
+        time.sleep(delay_ms / 1000)
+        sender.kill()
+    shop.post(1, attempt=2)
+    shop.answered(1)
+    assert len(shop.rung(1)) == 1
+    assert not list(shop.simulator.drop.glob("*/*.ERR"))
