@@ -56,7 +56,8 @@ def sale_file(
     """The order file of a paid sale: lines at their net, what points paid as a tender, rounding off the largest line.
 
     ``weigh`` gives the kilograms of a line that came with a scale's label (``facts["scale_label"]``): one that says
-    only an amount was priced as one piece. Raises ``Misconfigured`` for a tender without a code, fees without ``fee_item``.
+    only an amount was priced as one piece. Raises ``Misconfigured`` for a tender without a code, and for fees without
+    ``fee_item``.
     """
     lines = [_line(line, weigh) for line in request.lines]
     fees = sum(fee.amount for fee in request.fees)
