@@ -50,6 +50,8 @@ _BY_CLASS: dict[str, type[StorageError]] = {
 
 #: A unit hit by one of these may simply run again.
 RETRY = frozenset({"40001", "40P01", "55P03"})
+# Shut down, crashed, not yet up, database dropped, idle for too long (in a transaction or not).
+_GOOD_BYE = frozenset({"57P01", "57P02", "57P03", "57P04", "57P05", "25P03"})
 _STALE_PLAN = "cached plan must not change result type"
 
 
@@ -68,3 +70,11 @@ def translate(error: psycopg.Error) -> StorageError:
 def may_run_again(error: psycopg.Error) -> bool:
     """True when the same unit may pass at the next try, on this connection or another."""
     return error.sqlstate in RETRY or (error.sqlstate == "0A000" and _STALE_PLAN in str(error))
+
+
+def connection_lost(error: psycopg.Error) -> bool:
+    """True when the connection is gone with this error: it broke, or the server said good-bye."""
+    state = error.sqlstate
+    if state is None:
+        return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+    return state[:2] == "08" or state in _GOOD_BYE

@@ -6,7 +6,7 @@ from typing import Any
 
 import psycopg
 from psycopg.adapt import Loader
-from psycopg.pq import ConnStatus, ExecStatus, TransactionStatus
+from psycopg.pq import ExecStatus, TransactionStatus
 from psycopg.rows import dict_row
 from psycopg.types.bool import BoolDumper
 from psycopg.types.numeric import Int8Dumper
@@ -65,14 +65,10 @@ class Session:
         result = pgconn.exec_(command)
         if result.status == ExecStatus.COMMAND_OK:
             return
-        if pgconn.status == ConnStatus.BAD:
+        error = psycopg.errors.error_from_result(result)
+        if error.sqlstate is None:  # the server said nothing: the connection broke
             raise psycopg.OperationalError(pgconn.get_error_message())
-        raise psycopg.errors.error_from_result(result)
-
-    @property
-    def lost(self) -> bool:
-        """True when the connection has broken."""
-        return self.connection.pgconn.status == ConnStatus.BAD
+        raise error
 
     def settle(self) -> bool:
         """End whatever transaction is left open; False when the connection is of no more use."""

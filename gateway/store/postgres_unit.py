@@ -9,7 +9,7 @@ import psycopg
 
 from gateway.store.errors import StorageDown, StorageError, StorageUnknown
 from gateway.store.port import Tx
-from gateway.store.postgres_errors import may_run_again, translate
+from gateway.store.postgres_errors import connection_lost, may_run_again, translate
 from gateway.store.postgres_session import Session
 from gateway.store.postgres_tx import PostgresTx
 
@@ -34,12 +34,12 @@ def run_unit(session: Session, begin: bytes, fn: Callable[[Tx], T]) -> T:
     try:
         result = fn(tx)
     except Exception:
-        _run_again_if_worth_it(tx, session)
+        _run_again_if_worth_it(tx)
         raise
     finally:
         tx.end()
     if tx.broken is not None:  # the unit went on after an error: the server has given the transaction up
-        _run_again_if_worth_it(tx, session)
+        _run_again_if_worth_it(tx)
         raise tx.broken
     _commit(session)
     return result
@@ -50,11 +50,11 @@ def _begin(session: Session, begin: bytes) -> None:
         session.control(begin)
     except psycopg.Error as error:
         found = _told(error)
-        raise (RunAgain(found) if session.lost else found) from error
+        raise (RunAgain(found) if connection_lost(error) else found) from error
 
 
-def _run_again_if_worth_it(tx: PostgresTx, session: Session) -> None:
-    if tx.broken is not None and tx.cause is not None and (session.lost or may_run_again(tx.cause)):
+def _run_again_if_worth_it(tx: PostgresTx) -> None:
+    if tx.broken is not None and tx.cause is not None and (connection_lost(tx.cause) or may_run_again(tx.cause)):
         raise RunAgain(tx.broken) from tx.cause
 
 
@@ -62,7 +62,7 @@ def _commit(session: Session) -> None:
     try:
         session.control(b"COMMIT")
     except psycopg.Error as error:
-        if session.lost:
+        if connection_lost(error):
             raise StorageUnknown(f"the connection was lost while committing: {error}") from error
         if may_run_again(error):
             raise RunAgain(_told(error)) from error

@@ -71,7 +71,7 @@ class SqliteDatabase:
         """See :meth:`gateway.store.port.Database.health`."""
         from gateway.store.sqlite_health import look
 
-        return look(self.path, self._room, self.read)
+        return look(self.path, self._room, self.read, lambda: self._process.writer.journal_mode)
 
     def close(self) -> None:
         """See :meth:`gateway.store.port.Database.close`. The database opens again at the next unit."""

@@ -14,14 +14,17 @@ from gateway.store.room import Room
 Look = tuple[str, int, int]
 
 
-def look(path: Path, room: Room, read: Callable[[Callable[[Tx], Look]], Look]) -> Health:
-    """The health of the database at ``path``."""
+def look(
+    path: Path, room: Room, read: Callable[[Callable[[Tx], Look]], Look], writers_mode: Callable[[], str]
+) -> Health:
+    """The health of the database at ``path``. Journals other than WAL are a matter of each connection: the writer's."""
     version = ".".join(map(str, driver.VERSION))
     try:
         mode, page_count, page_size = read(_ask)
         free = room.free_bytes()
     except (StorageError, OSError) as error:
         return Health("sqlite", ok=False, version=version, error=f"{path}: {error}")
+    mode = mode if mode == "wal" else writers_mode()
     low = room.low()
     return Health(
         "sqlite",

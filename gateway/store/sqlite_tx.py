@@ -27,14 +27,19 @@ _ENDED = cast(Connection, _Ended())
 
 
 class SqliteTx:
-    """See :class:`gateway.store.port.Tx`. ``broken`` holds the first error: a unit that had one cannot succeed."""
+    """See :class:`gateway.store.port.Tx`.
 
-    __slots__ = ("_connection", "broken")
+    ``broken`` holds the first error: a unit that had one cannot succeed. ``wrote_schema`` tells of statements whose
+    changes SQLite does not count.
+    """
+
+    __slots__ = ("_connection", "broken", "wrote_schema")
     dialect = "sqlite"
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self.broken: StorageError | None = None
+        self.wrote_schema = False
 
     def execute(self, sql: str, params: Params = NONE) -> int:
         """See :meth:`gateway.store.port.Tx.execute`."""
@@ -45,7 +50,10 @@ class SqliteTx:
         except DriverError as error:
             raise self._break(error) from error
         count = cursor.rowcount
-        return count if count > 0 else 0
+        if count < 0:
+            self.wrote_schema = True
+            return 0
+        return count
 
     def execute_many(self, sql: str, rows: Sequence[Params]) -> int:
         """See :meth:`gateway.store.port.Tx.execute_many`."""

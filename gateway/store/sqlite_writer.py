@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import errno
-import random
 import threading
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,16 +13,18 @@ from gateway.store.errors import StorageBusy, StorageDown, StorageError, Storage
 from gateway.store.filelock import TurnLock
 from gateway.store.group import Batch, Group, Unit
 from gateway.store.room import Room
+from gateway.store.sqlite_batch import Verdict, insist, roll_back, run_apart, run_plain, run_unit
 from gateway.store.sqlite_errors import translate
-from gateway.store.sqlite_tx import SqliteTx
 
 _WAL_LIMIT_BYTES = 64 * 1024 * 1024
+_CAREFUL_BATCHES = 64
 
 
 class Writer:
     """Commits the batches of its :class:`Group`. Opened at the first batch, and anew after the disk has failed."""
 
     def __init__(self, path: Path, connect: driver.Connect, busy_seconds: float, room: Room) -> None:
+        self.journal_mode = ""
         self.group = Group(self._commit, busy_seconds)
         self._path = path
         self._connect = connect
@@ -33,6 +33,7 @@ class Writer:
         self._connection: driver.Connection | None = None
         self._turn: TurnLock | None = None
         self._opening = threading.Lock()
+        self._careful = 0  # so many more batches with a savepoint a unit
 
     # -- opening and closing
 
@@ -57,8 +58,7 @@ class Writer:
         except driver.DriverError as error:
             raise translate(error) from error
         try:
-            with suppress(StorageReadOnly):  # it can still be read
-                _insist(lambda: connection.execute(f"PRAGMA journal_mode={mode}").fetchone(), deadline)
+            insist(lambda: self._set_mode(connection, mode), deadline)
             connection.execute("PRAGMA synchronous=FULL")
             connection.execute("PRAGMA foreign_keys=ON")
             connection.execute(f"PRAGMA journal_size_limit={_WAL_LIMIT_BYTES}")
@@ -67,6 +67,9 @@ class Writer:
             connection.close()
             raise (error if isinstance(error, StorageError) else translate(error)) from error
         return connection
+
+    def _set_mode(self, connection: driver.Connection, mode: str) -> None:
+        self.journal_mode = connection.execute(f"PRAGMA journal_mode={mode}").fetchone()[0]
 
     def close(self) -> None:
         """Close the connection and the lock."""
@@ -93,81 +96,54 @@ class Writer:
         try:
             if self._connection is None:
                 self.open()
-            turn = self._turn
-            assert turn is not None and self._connection is not None
+            turn, connection = self._turn, self._connection
+            assert turn is not None and connection is not None
             turn.acquire(batch.deadline)
             try:
-                self._transact(self._connection, batch)
+                self._transact(connection, batch)
             finally:
                 turn.release()
         except StorageError as error:
-            batch.units[0].error = error
+            for unit in batch.units:  # what has no error of its own must not pass for done
+                unit.error = unit.error or error
         if any(isinstance(unit.error, StorageDown) for unit in batch.units):
             with self._opening:
                 self._drop()
 
     def _transact(self, connection: driver.Connection, batch: Batch) -> None:
-        """Run and commit the units; when the batch as a whole fails, each alone, so that none suffers for another."""
+        """Run and commit the units together; when that fails as a whole each alone, so that none harms another."""
+        insist(lambda: connection.execute("BEGIN IMMEDIATE"), batch.deadline)
         try:
-            _insist(lambda: connection.execute("BEGIN IMMEDIATE"), batch.deadline)
-            whole = _run_batch(connection, batch) and _try_commit(connection, batch)
+            together = self._run(connection, batch) and _try_commit(connection, batch)
         finally:
-            _roll_back(connection)
-        if not whole:
+            roll_back(connection)
+        if not together:
             batch.committing = True  # from here on some may stand and others not
             for unit in batch.units:
                 self._alone(connection, unit, batch.deadline)
+
+    def _run(self, connection: driver.Connection, batch: Batch) -> bool:
+        """Run the units in the open transaction; False when it is lost."""
+        try:
+            if self._careful == 0:
+                verdict = run_plain(connection, batch)
+                if verdict is not Verdict.SPOILT:
+                    return verdict is Verdict.STANDS
+                connection.execute("ROLLBACK")
+                if len(batch.units) == 1:
+                    return True  # alone and failed: nothing to keep
+                self._careful = _CAREFUL_BATCHES
+                insist(lambda: connection.execute("BEGIN IMMEDIATE"), batch.deadline)
+            else:
+                self._careful -= 1
+            return run_apart(connection, batch) is Verdict.STANDS
+        except (driver.DriverError, StorageBusy):
+            return False
 
     def _alone(self, connection: driver.Connection, unit: Unit, deadline: float) -> None:
         _attempt(connection, unit, deadline)
         if isinstance(unit.error, StorageFull) and self._room.throw_ballast():
             _attempt(connection, unit, deadline)
-
-
-def _run_batch(connection: driver.Connection, batch: Batch) -> bool:
-    """Run the units in the open transaction; False when SQLite gave it up or found the disk full."""
-    try:
-        _run(connection, batch.units[0])
-        if batch.units[0].error is not None:
-            if _lost(connection, batch.units[0]):
-                return False
-            connection.execute("ROLLBACK")  # nothing else is in it yet
-        while (unit := batch.take()) is not None:
-            if not connection.in_transaction:
-                _insist(lambda: connection.execute("BEGIN IMMEDIATE"), batch.deadline)
-            if not _run_apart(connection, unit):
-                return False
-    except (driver.DriverError, StorageBusy):
-        return False
-    return True
-
-
-def _run_apart(connection: driver.Connection, unit: Unit) -> bool:
-    """Run the unit inside a savepoint and undo it if it fails; False when the whole transaction is lost."""
-    connection.execute("SAVEPOINT unit")
-    _run(connection, unit)
-    if unit.error is not None:
-        if _lost(connection, unit):
-            return False
-        connection.execute("ROLLBACK TO unit")
-    connection.execute("RELEASE unit")
-    return True
-
-
-def _run(connection: driver.Connection, unit: Unit) -> None:
-    unit.error = None
-    tx = SqliteTx(connection)
-    try:
-        unit.result = unit.fn(tx)
-        unit.error = tx.broken
-    except Exception as error:
-        unit.error = error
-    finally:
-        tx.end()
-
-
-def _lost(connection: driver.Connection, unit: Unit) -> bool:
-    return isinstance(unit.error, StorageFull) or not connection.in_transaction
 
 
 def _try_commit(connection: driver.Connection, batch: Batch) -> bool:
@@ -176,57 +152,33 @@ def _try_commit(connection: driver.Connection, batch: Batch) -> bool:
         return True
     batch.committing = True
     try:
-        _insist(lambda: connection.execute("COMMIT"), batch.deadline)
+        insist(lambda: connection.execute("COMMIT"), batch.deadline)
     except StorageDown as error:
-        _fail_all(batch, StorageUnknown(f"while committing: {error}"))
-    except StorageError as error:
-        batch.committing = False
-        if len(batch.units) > 1:
-            return False
-        batch.units[0].error = error
-        return not isinstance(error, StorageFull)
+        unknown = StorageUnknown(f"while committing: {error}")
+        for unit in batch.units:
+            unit.error = unit.error or unknown
+    except StorageError:
+        return False
     return True
-
-
-def _fail_all(batch: Batch, error: StorageError) -> None:
-    for unit in batch.units:
-        unit.error = unit.error or error
 
 
 def _attempt(connection: driver.Connection, unit: Unit, deadline: float) -> None:
     """Run and commit one unit in a transaction of its own; its error is kept in the unit."""
     committing = False
     try:
-        _insist(lambda: connection.execute("BEGIN IMMEDIATE"), deadline)
-        _run(connection, unit)
+        insist(lambda: connection.execute("BEGIN IMMEDIATE"), deadline)
+        run_unit(connection, unit)
         if unit.error is None:
             committing = True
-            _insist(lambda: connection.execute("COMMIT"), deadline)
+            insist(lambda: connection.execute("COMMIT"), deadline)
+        roll_back(connection)
     except StorageDown as error:
         unit.error = StorageUnknown(f"while committing: {error}") if committing else error
     except StorageError as error:
         unit.error = error
     finally:
-        _roll_back(connection)
-
-
-def _roll_back(connection: driver.Connection) -> None:
-    if connection.in_transaction:
-        with suppress(driver.DriverError):
-            connection.execute("ROLLBACK")
-
-
-def _insist(statement: Callable[[], object], deadline: float) -> None:
-    """Run a statement until it is not refused as busy. Raises ``StorageError``; ``StorageBusy`` at the deadline."""
-    while True:
-        try:
-            statement()
-            return
-        except driver.DriverError as error:
-            found = translate(error)
-            if not isinstance(found, StorageBusy) or time.monotonic() >= deadline:
-                raise found from error
-        time.sleep(random.uniform(0.0005, 0.005))  # noqa: S311  (jitter, not a secret)
+        with suppress(StorageError):
+            roll_back(connection)
 
 
 def _turn_lock(path: Path) -> TurnLock:

@@ -1,0 +1,273 @@
+"""Units that share a commit: none harms another, none waits for ever, whatever becomes of the thread that leads."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from gateway.store import sqlite_batch
+from gateway.store.errors import StorageBusy, StorageConflict, StorageUnknown
+from gateway.store.group import Batch, Group
+from gateway.store.migrate import migrate
+from gateway.store.port import Database, Tx, open_database
+from gateway.store.sqlite import SqliteDatabase
+from tests.store.conftest import SHOP
+from tests.store.shop import free, sales, sell
+
+
+class Refused(Exception):
+    """A unit's own error."""
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[SqliteDatabase]:
+    database = SqliteDatabase(tmp_path / "gateway.db", busy_seconds=5)
+    migrate(database, [SHOP])
+    database.tx(lambda tx: tx.execute("INSERT INTO stock (sku, free) VALUES ('apple', 100)"))
+    yield database
+    database.close()
+
+
+class Crowd:
+    """Threads whose units are made to meet in one batch: the first holds the lead until the others have queued up."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.outcomes: dict[str, object] = {}
+        self._threads: list[threading.Thread] = []
+        self._inside = threading.Event()
+        self._go_on = threading.Event()
+
+    def hold(self) -> None:
+        """Start the unit that leads and stays in the middle."""
+
+        def unit(_: Tx) -> str:
+            self._inside.set()
+            assert self._go_on.wait(10)
+            return "held"
+
+        self.start("holder", unit)
+        assert self._inside.wait(10)
+
+    def start(self, name: str, unit: Callable[[Tx], object]) -> None:
+        """Start a thread with that unit and let it queue up."""
+
+        def run() -> None:
+            try:
+                self.outcomes[name] = self.database.tx(unit)
+            except BaseException as error:
+                self.outcomes[name] = error
+
+        self._threads.append(threading.Thread(target=run))
+        self._threads[-1].start()
+        time.sleep(0.02)
+
+    def finish(self) -> dict[str, object]:
+        """Let the leader go on; return what came of every unit."""
+        self._go_on.set()
+        for thread in self._threads:
+            thread.join(10)
+            assert not thread.is_alive(), "a unit was forgotten"
+        return self.outcomes
+
+
+def failing(unit: Callable[[Tx], object], error: BaseException) -> Callable[[Tx], object]:
+    """The unit, which then raises."""
+
+    def fail(tx: Tx) -> None:
+        unit(tx)
+        raise error
+
+    return fail
+
+
+def test_units_share_one_commit(shop: SqliteDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The point of it all: 20 units that meet cost two commits, not 20."""
+    commits = _count_commits(monkeypatch)
+    crowd = Crowd(shop)
+    crowd.hold()
+    for number in range(20):
+        crowd.start(f"{number}", sell("apple", f"buyer {number}"))
+    outcomes = crowd.finish()
+    assert list(outcomes.values()).count(True) == 20
+    assert (free(shop, "apple"), sales(shop)) == (80, 20)
+    assert commits() <= 2
+
+
+@pytest.mark.parametrize("careful", [0, 5])
+def test_failed_unit_does_not_poison_its_batch(shop: SqliteDatabase, careful: int) -> None:
+    """One failed precondition, broken rule or bug harms nobody else, with and without savepoints from the start."""
+    shop._process.writer._careful = careful
+    crowd = Crowd(shop)
+    crowd.hold()
+    crowd.start("one", sell("apple", "one"))
+    crowd.start("refused", failing(sell("apple", "refused"), Refused()))
+    crowd.start("clash", sell("apple", "one"))
+    crowd.start("bug", failing(sell("apple", "bug"), ZeroDivisionError()))
+    crowd.start("before writing", failing(lambda tx: tx.one("SELECT 1 AS n"), Refused()))
+    crowd.start("two", sell("apple", "two"))
+    outcomes = crowd.finish()
+    assert {name: type(outcome) for name, outcome in outcomes.items()} == {
+        "holder": str,
+        "one": bool,
+        "refused": Refused,
+        "clash": StorageConflict,
+        "bug": ZeroDivisionError,
+        "before writing": Refused,
+        "two": bool,
+    }
+    assert (free(shop, "apple"), sales(shop)) == (98, 2)
+
+
+def test_failed_leader_does_not_poison_its_batch(shop: SqliteDatabase) -> None:
+    """The leader's own unit may fail after it has written; the others of its batch stand."""
+    crowd = Crowd(shop)
+    inside, go_on = threading.Event(), threading.Event()
+
+    def leading(tx: Tx) -> None:
+        sell("apple", "leader")(tx)
+        inside.set()
+        assert go_on.wait(10)
+        raise Refused
+
+    crowd.start("leader", leading)
+    assert inside.wait(10)
+    crowd.start("other", sell("apple", "other"))
+    go_on.set()
+    outcomes = crowd.finish()
+    assert isinstance(outcomes["leader"], Refused)
+    assert outcomes["other"] is True
+    assert (free(shop, "apple"), sales(shop)) == (99, 1)
+
+
+def test_schema_change_of_a_failed_unit_is_undone(shop: SqliteDatabase) -> None:
+    """SQLite does not count what changes the schema; it must be undone all the same."""
+    crowd = Crowd(shop)
+    crowd.hold()
+    crowd.start("failed", failing(lambda tx: tx.execute("CREATE TABLE extra (x INTEGER) STRICT"), Refused()))
+    crowd.start("other", sell("apple", "other"))
+    crowd.finish()
+    found = shop.read(lambda tx: tx.one("SELECT count(*) AS n FROM sqlite_master WHERE name = 'extra'"))
+    assert found is not None and found["n"] == 0
+    assert sales(shop) == 1
+
+
+def test_interrupted_leader_loses_nobody(shop: SqliteDatabase) -> None:
+    """A signal in the thread that leads ends that thread's unit; those it had in hand are done by the next leader."""
+    crowd = Crowd(shop)
+    inside, go_on = threading.Event(), threading.Event()
+
+    def interrupted(tx: Tx) -> None:
+        sell("apple", "interrupted")(tx)
+        inside.set()
+        assert go_on.wait(10)
+        raise KeyboardInterrupt
+
+    crowd.start("leader", interrupted)
+    assert inside.wait(10)
+    for number in range(5):
+        crowd.start(f"{number}", sell("apple", f"buyer {number}"))
+    go_on.set()
+    outcomes = crowd.finish()
+    assert isinstance(outcomes.pop("leader"), KeyboardInterrupt)
+    assert list(outcomes.values()) == [True] * 5
+    assert (free(shop, "apple"), sales(shop)) == (95, 5)
+
+
+def test_interruption_of_the_commit_is_told_as_unknown() -> None:
+    """What was being committed when a signal came may stand: nobody may be told that it failed or run it again."""
+    runs: list[str] = []
+    inside, go_on = threading.Event(), threading.Event()
+
+    def commit(batch: Batch) -> None:
+        inside.set()
+        assert go_on.wait(10)
+        while batch.take() is not None:
+            pass
+        runs.append("committed")
+        batch.committing = True
+        raise KeyboardInterrupt
+
+    group = Group(commit, busy_seconds=10)
+    outcomes: list[BaseException] = []
+
+    def submit() -> None:
+        with pytest.raises(BaseException) as caught:
+            group.submit(lambda _: None)
+        outcomes.append(caught.value)
+
+    threads = [threading.Thread(target=submit) for _ in range(2)]
+    threads[0].start()
+    assert inside.wait(10)
+    threads[1].start()
+    time.sleep(0.05)
+    go_on.set()
+    for thread in threads:
+        thread.join(10)
+    assert runs == ["committed"]
+    assert sorted(type(outcome).__name__ for outcome in outcomes) == ["KeyboardInterrupt", StorageUnknown.__name__]
+
+
+def test_leader_commits_one_batch_and_hands_on() -> None:
+    """No thread may work for the others for ever: the next batch has another leader, and none passes the limit."""
+    leaders: list[tuple[int, int]] = []
+
+    def commit(batch: Batch) -> None:
+        while batch.take() is not None:
+            pass
+        time.sleep(0.001)
+        leaders.append((threading.get_ident(), len(batch.units)))
+
+    group = Group(commit, busy_seconds=10, most=4)
+
+    def work() -> None:
+        for _ in range(20):
+            group.submit(lambda _: None)
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert sum(size for _, size in leaders) == 160
+    assert max(size for _, size in leaders) == 4
+    first = [ident for ident, _ in leaders[:20]]  # later on a thread may be alone
+    assert all(one != next_one for one, next_one in pairwise(first)), "a thread led on while others waited"
+
+
+def test_waiting_is_bounded(tmp_path: Path) -> None:
+    """A unit that cannot get its turn says so in time, is not run afterwards, and the next ones go on."""
+    shop = open_database(f"sqlite:///{tmp_path / 'gateway.db'}", busy_seconds=0.2)
+    migrate(shop, [SHOP])
+    crowd = Crowd(shop)
+    crowd.hold()
+    crowd.start("late", lambda tx: tx.execute("INSERT INTO stock (sku, free) VALUES ('late', 1)"))
+    time.sleep(0.4)
+    assert isinstance(crowd.outcomes["late"], StorageBusy)
+    crowd.finish()
+    assert shop.tx(lambda tx: tx.all("SELECT sku FROM stock")) == []
+    shop.close()
+
+
+def test_uncontended_unit_stays_on_its_thread(shop: SqliteDatabase) -> None:
+    """Without contention the caller leads itself: a switch of threads would cost more than the unit."""
+    assert shop.tx(lambda _: threading.get_ident()) == threading.get_ident()
+
+
+def _count_commits(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
+    from gateway.store import sqlite_writer
+
+    done: list[int] = []
+
+    def counting(connection: sqlite_batch.Connection, batch: Batch) -> bool:
+        done.append(len(batch.units))
+        return committed(connection, batch)
+
+    committed = sqlite_writer._try_commit
+    monkeypatch.setattr(sqlite_writer, "_try_commit", counting)
+    return lambda: len(done)

@@ -1,0 +1,140 @@
+"""A process of its own for the tests of the store: ``python -m tests.store.worker COMMAND URL …``."""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+from gateway.store.errors import StorageError, StorageFull, StorageReadOnly
+from gateway.store.migrate import Migration, migrate
+from gateway.store.port import Database, Tx, open_database
+from tests.store.shop import sell
+
+SLOW = [
+    Migration(f"step {n}", f"CREATE TABLE t{n} (x INTEGER NOT NULL) STRICT; INSERT INTO t{n} VALUES ({n});")
+    for n in range(20)
+]
+
+
+def say(*words: object) -> None:
+    """One line to the test that listens, in one write: threads and a kill must not tear it."""
+    os.write(1, (" ".join(map(str, words)) + "\n").encode())
+
+
+def buy(database: Database, sku: str, buyer: str) -> None:
+    """Buy from four threads until it is sold out; say how many were had."""
+    had: list[bool] = []
+
+    def work(thread: int) -> None:
+        turn = 0
+        while database.tx(sell(sku, f"{buyer}-{thread}-{turn}")):
+            had.append(True)
+            turn += 1
+
+    _threads(4, work)
+    say(len(had))
+
+
+def append(database: Database, name: str) -> None:
+    """Sell apples from four threads for ever; say each buyer as soon as the sale is durable."""
+
+    def work(thread: int) -> None:
+        turn = 0
+        while True:
+            buyer = f"{name}-{thread}-{turn}"
+            say(buyer) if database.tx(sell("apple", buyer)) else time.sleep(0.01)
+            turn += 1
+
+    _threads(4, work)
+
+
+def upgrade(database: Database) -> None:
+    """Run the migrations; say which ones this process has run."""
+    say(len(migrate(database, SLOW)))
+
+
+def fill(database: Database, filler: str) -> None:
+    """Write until the ballast is thrown off, then until the disk is full, then make room and go on; say each stage."""
+    with open(filler, "wb") as file:  # noqa: PTH123
+        file.write(bytes(4_000_000))
+    database.tx(lambda tx: tx.execute("CREATE TABLE pile (n INTEGER NOT NULL, x BLOB) STRICT"))
+    say("begin: ballast", database.health().ballast)
+    stand = 0
+    while database.health().ballast:
+        stand += database.tx(_put(stand))
+    say("thrown: low", database.storage_low())
+    try:
+        while True:
+            stand += database.tx(_put(stand))
+    except StorageFull as error:
+        say("full:", type(error).__name__)
+    found = database.read(lambda tx: tx.one("SELECT count(*) AS n FROM pile"))
+    assert found is not None
+    say("lost", stand - found["n"], "ok", database.health().ok, "low", database.storage_low())
+    os.unlink(filler)  # noqa: PTH108
+    say("goes on", database.tx(_put(stand)))
+
+
+def small_files(database: Database, limit: str) -> None:
+    """Hit the limit of a file's size in the middle of writing; lift it; go on."""
+    database.tx(lambda tx: tx.execute("CREATE TABLE pile (n INTEGER NOT NULL, x BLOB) STRICT"))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), resource.RLIM_INFINITY))
+    stand: list[int] = []
+    failed: list[StorageError] = []
+
+    def work(thread: int) -> None:
+        for turn in range(thread * 1000, thread * 1000 + 50):
+            try:
+                database.tx(_put(turn))
+                stand.append(turn)
+            except StorageError as error:
+                failed.append(error)
+
+    _threads(4, work)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    database.tx(_put(-1))
+    rows = database.read(lambda tx: tx.all("SELECT n FROM pile"))
+    lost = set(stand) - {row["n"] for row in rows}
+    say("failed", bool(failed), "lost", len(lost), "twice", len(rows) - len({row["n"] for row in rows}))
+
+
+def _put(number: int) -> Callable[[Tx], int]:
+    return lambda tx: tx.execute("INSERT INTO pile VALUES (:n, :x)", {"n": number, "x": bytes(20_000)})
+
+
+def read_only(database: Database, uid: str) -> None:
+    """Without the right to write: say what a unit is told, and what health is."""
+    if os.geteuid() == 0:
+        os.setgid(int(uid))
+        os.setuid(int(uid))
+    try:
+        database.tx(sell("apple", "ann"))
+    except StorageReadOnly as error:
+        say(type(error).__name__)
+    say("ok", database.health().ok)
+
+
+def _threads(count: int, work: Callable[[int], None]) -> None:
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+_SETTINGS = {"fill": {"low_water_bytes": 1_000_000, "ballast_bytes": 4_000_000}}
+
+if __name__ == "__main__":
+    command, url, *rest = sys.argv[1:]
+    {
+        "buy": buy,
+        "append": append,
+        "upgrade": upgrade,
+        "fill": fill,
+        "small_files": small_files,
+        "read_only": read_only,
+    }[command](open_database(url, **_SETTINGS.get(command, {})), *rest)
