@@ -399,6 +399,8 @@ class _Round:
                 "deadline": self.now + 24 * 3600 * 1000,
             }
             if sql.open_task(self.tx, row):
+                known = self.saga.progress.setdefault("tasks", [])
+                known.append({"id": row["id"], "leg": task.leg, "kind": task.kind, "detail": task.detail})
                 self.events.append(("task.opened", {"task_id": row["id"], "leg": task.leg, "kind": task.kind}))
 
 

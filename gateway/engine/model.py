@@ -162,6 +162,7 @@ class Saga:
     due_at: int | None = None
     expires_at: int = 0
     version: int = 1
+    refunded: int = 0
 
     def legs(self) -> list[Leg]:
         """The legs planned at acceptance and those of tenders added since."""

@@ -106,9 +106,14 @@ def _return_stock(effect: Effect, tx: Tx, now: int) -> Change:
 
 def _lock_coupon(effect: Effect, tx: Tx, now: int) -> Change:
     row = _row(effect, "coupon", effect.params["code"], effect.params["count"], now)
-    if holds.take_count(tx, row, effect.params["available"], now):
+    if holds.take_count(tx, row, effect.params["available"], effect.params["as_of"]):
         return Done(ref=effect.op.key)
     return Declined(reason=DeclineReason.COUPON_EXHAUSTED, code="soft-hold")
+
+
+def _use_coupon(effect: Effect, tx: Tx, now: int) -> Change:
+    """Still locked for whoever looked at the code before it was used up."""
+    return _move(effect, tx, now, ("coupon",), "used")
 
 
 def _unlock_coupon(effect: Effect, tx: Tx, now: int) -> Change:
@@ -143,7 +148,7 @@ _HOOKS: dict[str, Callable[[Effect, Tx, int], Change]] = {
     "stock_cancel": _cancel_stock,
     "stock_return": _return_stock,
     "coupon_reserve": _lock_coupon,
-    "coupon_confirm": _unlock_coupon,
+    "coupon_confirm": _use_coupon,
     "coupon_cancel": _unlock_coupon,
     "coupon_restore": _unlock_coupon,
     "value_reserve": _draw_deposit,

@@ -73,7 +73,7 @@ class Pursuer:
     def pursue(self, leg: Leg, hook: str, op: Op | None, far: Far, turn: int = 0) -> Pursuit:
         """Make this change happen in the end, unless it is refused."""
         if op is None:
-            return self.send(leg, hook, None, turn)
+            return self.send(leg, hook, None, turn) if far.has(hook) else Pursuit(Way.STUCK)
         match op.state:
             case OpState.OK:
                 return DONE

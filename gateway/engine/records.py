@@ -29,6 +29,7 @@ def saga_from(row: Row) -> Saga:
         due_at=row["due_at"],
         expires_at=row["expires_at"],
         version=row["version"],
+        refunded=row["refunded_amount"],
     )
 
 

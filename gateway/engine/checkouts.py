@@ -1,0 +1,261 @@
+"""Quotes and checkouts: price, plan, accept, and drive to the end."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from gateway.domain.common import Secret
+from gateway.engine.basket import Baskets, Priced
+from gateway.engine.driver import Work
+from gateway.engine.model import Json, Kind, Op, Saga, State
+from gateway.engine.plan import Planner
+from gateway.engine.problems import Problem, invalid
+from gateway.engine.replies import Reply
+from gateway.engine.requests import tenders_of
+from gateway.engine.seams import Secrets
+from gateway.engine.service import Asked, Engine
+from gateway.engine.views import checkout_view, moment, quote_view
+from gateway.pricing import parse_campaigns
+from gateway.store import holds as holds_sql
+from gateway.store import journal as sql
+from gateway.store.port import Tx
+
+#: How long a quote's price is honoured, in milliseconds.
+QUOTE_LIVES = 15 * 60 * 1000
+
+
+class Checkouts:
+    """The main job."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    # --- quotes ------------------------------------------------------------------------------------------------------
+
+    def quote(self, merchant_id: str, request: Json, *, may_price: bool = False) -> Json:
+        """Price a basket; changes nothing but that its price is remembered until ``expires_at``."""
+        priced = self._price(merchant_id, request, may_price)
+        quote_id, expires = f"quo_{self.engine.ids.new()}", self.engine.clock.now() + QUOTE_LIVES
+        kept = {
+            "request": without_secrets(request),
+            "document": priced.document,
+            "campaigns": [dict(item) for item in priced.merchant.pricing.campaigns],
+        }
+        row = {"id": quote_id, "merchant": merchant_id, "expires": expires, "doc": sql.dump(kept)}
+        insert = "INSERT INTO quotes (id, merchant, expires, doc) VALUES (:id, :merchant, :expires, :doc)"
+        self.engine.journal.tx(lambda tx: tx.execute(insert, row))
+        return {"quote_id": quote_id, "expires_at": moment(expires), **quote_of(priced)}
+
+    def _price(self, merchant_id: str, request: Json, may_price: bool) -> Priced:
+        merchant = self.engine.merchant(merchant_id)
+        if request.get("quote_id"):
+            return self._as_quoted(merchant_id, request, may_price)
+        baskets = Baskets(
+            self.engine.reading(merchant_id), merchant, self.engine.campaigns(merchant), self.engine.now(), may_price
+        )
+        return baskets.price(request, self._deposits(merchant_id, request))
+
+    def _as_quoted(self, merchant_id: str, request: Json, may_price: bool) -> Priced:
+        """Price with the campaigns and the time of the quote; what is read from far systems is read afresh."""
+        row = self.engine.journal.read(
+            lambda tx: tx.one(
+                "SELECT * FROM quotes WHERE id = :id AND merchant = :merchant",
+                {"id": request["quote_id"], "merchant": merchant_id},
+            )
+        )
+        if row is None:
+            raise invalid("/quote_id", "no such quote")
+        if row["expires"] < self.engine.clock.now():
+            raise Problem("quote-expired", "ask for a new quote")
+        kept, merchant = json.loads(row["doc"]), self.engine.merchant(merchant_id)
+        quoted = {**kept["request"], **{name: request[name] for name in ("tenders",) if request.get(name)}}
+        baskets = Baskets(
+            self.engine.reading(merchant_id), merchant, parse_campaigns(kept["campaigns"]), self.engine.now(), may_price
+        )
+        baskets.honour = kept["document"]
+        return baskets.price(quoted, self._deposits(merchant_id, quoted))
+
+    def _deposits(self, merchant_id: str, request: Json) -> dict[str, int]:
+        """What is left of each deposit that is to pay, in minor units."""
+        wanted = [t["deposit_id"] for t in request.get("tenders") or [] if t["method"] == "deposit"]
+        return {deposit_id: self._deposit_left(merchant_id, deposit_id) for deposit_id in wanted}
+
+    def _deposit_left(self, merchant_id: str, deposit_id: str) -> int:
+        saga, _ = self.engine.load(merchant_id, Kind.DEPOSIT, deposit_id)
+        if saga.state is not State.COMPLETED:
+            raise invalid("/tenders", "this deposit is not held", "tenders-mismatch")
+        used = self.engine.journal.read(lambda tx: holds_sql.taken(tx, merchant_id, "deposit", "", deposit_id, 0))
+        return saga.amount - saga.refunded - used
+
+    # --- checkouts ---------------------------------------------------------------------------------------------------
+
+    def create(self, asked: Asked, request: Json, *, may_price: bool = False) -> Reply:
+        """Settle a checkout. The reply is 201, 202, or a problem; the same key gives the same reply again."""
+        stored = self.engine.stored(asked)
+        if stored is not None:
+            return stored
+        self._refuse_used_number(asked.merchant, request["order_no"])
+        priced = self._price(asked.merchant, request, may_price)
+        self._expected(priced, request)
+        secrets = Secrets()
+        saga = self._plan(asked.merchant, request, priced, secrets)
+        return self.engine.start(asked, saga, secrets)
+
+    def _refuse_used_number(self, merchant_id: str, order_no: str) -> None:
+        row = self.engine.journal.read(lambda tx: sql.saga_by_number(tx, merchant_id, Kind.CHECKOUT, order_no))
+        if row is not None:
+            location = f"/v1/merchants/{merchant_id}/checkouts/{row['id']}"
+            detail = f"the order number {order_no!r} has been used; read Location"
+            raise Problem("duplicate-order", detail, location=location, extra={"checkout_id": row["id"]})
+
+    def _expected(self, priced: Priced, request: Json) -> None:
+        expected, payable = request.get("expected_payable_amount"), priced.quote["payable_amount"]
+        if expected is not None and expected != payable:
+            detail = f"it is {payable} now, not {expected}"
+            raise Problem("price-changed", detail, extra={"quote": quote_of(priced)})
+        paid = sum(tender["amount"] for tender in priced.quote["tenders"])
+        if paid < payable and request.get("on_decline") != "await_tender":
+            detail = f"the tenders come to {paid}, {payable} is to be paid"
+            raise invalid("/tenders", detail, "tenders-mismatch")
+
+    def _plan(self, merchant_id: str, request: Json, priced: Priced, secrets: Secrets) -> Saga:
+        planner = Planner(self.engine.reading(merchant_id), priced, self.engine.clock.now())
+        planner.plan()
+        for tender in priced.tenders:
+            if tender.get("auth_code"):
+                secrets.codes[f"tender:{tender['id']}"] = Secret(tender["auth_code"])
+        member = priced.member
+        doc: Json = {
+            "site": priced.site,
+            "currency": priced.merchant.currency,
+            "subject": subject_of(priced),
+            "on_decline": request.get("on_decline", "release"),
+            "quote": priced.quote,
+            "lines": priced.lines,
+            "tenders": planner.tenders,
+            "legs": [leg.to_json() for leg in planner.legs],
+            "settlement": priced.quote.get("settlement", []),
+            "member": {"ref": member.ref, "tier": member.tier} if member else None,
+            "session_id": priced.session_id,
+        }
+        # A coupon or points may have brought what is to be paid to nothing: that needs no tender.
+        return self.engine.new_saga(
+            Kind.CHECKOUT,
+            merchant_id,
+            priced.store_id,
+            request["order_no"],
+            doc,
+            priced.quote["payable_amount"],
+            State.RESERVING,
+            priced.merchant.policy.reserve_ttl_s * 1000,
+        )
+
+    def get(self, merchant_id: str, checkout_id: str) -> Json:
+        """One checkout as it stands."""
+        saga, ops = self.engine.load(merchant_id, Kind.CHECKOUT, checkout_id)
+        return checkout_view(saga, ops)
+
+    # --- on the way --------------------------------------------------------------------------------------------------
+
+    def add_tender(self, asked: Asked, checkout_id: str, tender: Json) -> Reply:
+        """Add a tender to a checkout that awaits one: the next payer, another code after a decline."""
+        secrets = Secrets()
+
+        def alter(work: Work) -> None:
+            saga = work.saga
+            if saga.state is not State.AWAITING_TENDER:
+                raise Problem("invalid-state", "this checkout awaits no tender")
+            self._add_tender(saga, tender, secrets)
+
+        return self.engine.change(asked, Kind.CHECKOUT, checkout_id, alter, secrets)
+
+    def _add_tender(self, saga: Saga, asked: Json, secrets: Secrets) -> None:
+        left = saga.amount - sum(tender["amount"] for tender in tenders_of(saga))
+        amount = asked.get("amount") or left
+        if amount > left:
+            raise invalid("/amount", f"only {left} is still to be paid", "tenders-mismatch")
+        number = len(saga.doc["tenders"]) + len(saga.progress.get("tenders", ())) + 1
+        asked = {**asked, "id": f"t{number}"}
+        planner = Planner(self.engine.reading(saga.merchant), self._for_tender(saga, asked), self.engine.clock.now())
+        planner.add_tender(asked, {"amount": amount})
+        saga.progress.setdefault("legs", []).extend(leg.to_json() for leg in planner.legs)
+        saga.progress.setdefault("tenders", []).extend(planner.tenders)
+        saga.progress["tender_added"] = True
+        if asked.get("auth_code"):
+            secrets.codes[f"tender:{asked['id']}"] = Secret(asked["auth_code"])
+
+    def _for_tender(self, saga: Saga, asked: Json) -> Priced:
+        """As much of a priced basket as planning one more tender needs."""
+        merchant = self.engine.merchant(saga.merchant)
+        priced = Priced(merchant, saga.store_id, saga.doc["site"], {}, quote=saga.doc["quote"])
+        baskets = Baskets(self.engine.reading(saga.merchant), merchant, (), self.engine.now(), False)
+        baskets.look_up_tender(priced, asked)
+        if asked["method"] == "deposit":
+            asked["held_amount"] = self._deposit_left(saga.merchant, asked["deposit_id"])
+        return priced
+
+    def cancel(self, asked: Asked, checkout_id: str) -> Reply:
+        """Cancel while nothing irreversible has happened: before the last tender was taken."""
+
+        def alter(work: Work) -> None:
+            if work.saga.state not in (State.RESERVING, State.PAYING, State.AWAITING_TENDER):
+                raise Problem("invalid-state", f"a checkout that is {work.saga.state} cannot be cancelled")
+            work.saga.progress["cancel"] = True
+
+        return self.engine.change(asked, Kind.CHECKOUT, checkout_id, alter, Secrets())
+
+    # --- finding -----------------------------------------------------------------------------------------------------
+
+    def find(
+        self, merchant_id: str, *, order_no: str, state: str, start: int, end: int, after: str, limit: int
+    ) -> list[Json]:
+        """Checkouts, newest first, after an id; times in milliseconds."""
+
+        def unit(tx: Tx) -> list[tuple[Saga, list[Op]]]:
+            rows = tx.all(
+                "SELECT * FROM sagas WHERE merchant = :merchant AND kind = 'checkout'"
+                " AND (:number = '' OR number = :number) AND (:state = '' OR state = :state)"
+                " AND created >= :start AND created < :end AND (:after = '' OR id < :after)"
+                " ORDER BY id DESC LIMIT :limit",
+                {
+                    "merchant": merchant_id,
+                    "number": order_no,
+                    "state": state,
+                    "start": start,
+                    "end": end,
+                    "after": after,
+                    "limit": limit,
+                },
+            )
+            from gateway.engine.records import op_from, saga_from
+
+            return [(saga_from(row), [op_from(op) for op in sql.ops(tx, row["id"])]) for row in rows]
+
+        return [checkout_view(saga, ops) for saga, ops in self.engine.journal.read(unit)]
+
+
+def quote_of(priced: Priced) -> Json:
+    """A price as the platform sees it."""
+    view = quote_view(priced.quote)
+    view["currency"] = priced.merchant.currency
+    if priced.member is not None:
+        member = priced.member
+        view["member"] = {"id": member.ref, "tier": member.tier, "points_available": member.points_available}
+    return view
+
+
+def subject_of(priced: Priced) -> str:
+    """What the customer's wallet shows: the shop and the first article."""
+    store = priced.merchant.stores[priced.store_id]
+    first = next((line["name"] for line in priced.lines if line.get("name")), "")
+    return f"{store.name} {first}".strip()[:60]
+
+
+def without_secrets(request: Json) -> Json:
+    """A request that may be stored: no payment code in it."""
+    tenders = request.get("tenders")
+    if not tenders:
+        return request
+    clean: list[dict[str, Any]] = [{k: v for k, v in tender.items() if k != "auth_code"} for tender in tenders]
+    return {**request, "tenders": clean}

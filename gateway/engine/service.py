@@ -1,0 +1,270 @@
+"""What the API calls: each method is one thing the platform can ask for, and either answers or raises ``Problem``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from gateway.engine.driver import Driver, Duplicate, Lost, Refused, Work
+from gateway.engine.model import Json, Kind, Op, Saga, State, Timing
+from gateway.engine.own import OWN
+from gateway.engine.problems import Problem
+from gateway.engine.reading import Reading
+from gateway.engine.records import op_from, saga_from
+from gateway.engine.replies import Keys, KeyTaken, Reply, location_of, never_left, refusal, reply_of
+from gateway.engine.seams import Caller, Clock, Ids, Journal, Secrets
+from gateway.engine.worker import Worker
+from gateway.pricing import parse_campaigns
+from gateway.runtime import Merchant, Runtime
+from gateway.store import journal as sql
+from gateway.store.errors import StorageBusy, StorageConflict, StorageError, StorageFull
+from gateway.store.port import Tx
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Who asks for a change: the merchant (from the credential), the idempotency key, the fingerprint of the body."""
+
+    merchant: str
+    key: str
+    fingerprint: str
+
+
+class Engine:
+    """The engine with its five seams; one a process, shared by all threads."""
+
+    def __init__(
+        self, runtime: Runtime, journal: Journal, caller: Caller, clock: Clock, ids: Ids, timing: Timing
+    ) -> None:
+        self.runtime, self.journal, self.caller = runtime, journal, caller
+        self.clock, self.ids, self.timing = clock, ids, timing
+        self.driver = Driver(journal, caller, clock, ids, timing)
+        self.worker = Worker(self.driver, caller, clock)
+        self._campaigns: dict[str, tuple[object, Any]] = {}
+
+    # --- small words -------------------------------------------------------------------------------------------------
+
+    def merchant(self, merchant_id: str) -> Merchant:
+        """The merchant. Raises ``not-found``."""
+        found = self.runtime.merchants.get(merchant_id)
+        if found is None:
+            raise Problem("not-found", "no such merchant")
+        return found
+
+    def reading(self, merchant_id: str) -> Reading:
+        return Reading(self.runtime, self.journal, merchant_id)
+
+    def campaigns(self, merchant: Merchant) -> Any:
+        """The merchant's campaigns, parsed once for as long as the configuration stands."""
+        known = self._campaigns.get(merchant.id)
+        if known is None or known[0] is not merchant.pricing:
+            known = (merchant.pricing, parse_campaigns([dict(item) for item in merchant.pricing.campaigns]))
+            self._campaigns[merchant.id] = known
+        return known[1]
+
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(self.clock.now() / 1000, UTC)
+
+    # --- reading -----------------------------------------------------------------------------------------------------
+
+    def load(self, merchant_id: str, kind: Kind, saga_id: str) -> tuple[Saga, list[Op]]:
+        """A saga with its operations. Raises ``not-found``, also for another tenant's."""
+
+        def unit(tx: Tx) -> tuple[Saga, list[Op]] | None:
+            row = sql.saga(tx, saga_id)
+            if row is None or row["merchant"] != merchant_id or row["kind"] != kind.value:
+                return None
+            return saga_from(row), [op_from(op) for op in sql.ops(tx, saga_id)]
+
+        found = self.journal.read(unit)
+        if found is None:
+            raise Problem("not-found", f"no such {kind}")
+        return found
+
+    # --- new sagas ---------------------------------------------------------------------------------------------------
+
+    def stored(self, asked: Asked) -> Reply | None:
+        """The reply kept for this key, if the request was made before."""
+        return self.journal.read(lambda tx: Keys.look(tx, asked.merchant, asked.key, asked.fingerprint))
+
+    def start(
+        self,
+        asked: Asked,
+        saga: Saga,
+        secrets: Secrets,
+        before: Callable[[Tx, Saga], None] | None = None,
+    ) -> Reply:
+        """Accept a new saga and work on it for as long as a request may take.
+
+        ``before`` runs in the accepting transaction and may raise a ``Problem`` to refuse it all.
+        """
+
+        def accept(tx: Tx, new: Saga) -> None:
+            Keys.take(tx, asked.merchant, asked.key, asked.fingerprint, new.id, location_of(new), self.clock.now())
+            if before is not None:
+                before(tx, new)
+
+        work = Work(saga, [], secrets, fresh=True)
+        until = self.clock.now() + self._inline(asked.merchant)
+        try:
+            work = self.worker.run(work, until, accept, self.finish)
+        except Refused as refused:
+            raise refusal(refused.saga, kept=False) from None
+        except KeyTaken:
+            return self._after_key_taken(asked)
+        except Duplicate as duplicate:
+            raise self._duplicate(duplicate.saga) from None
+        except Lost:
+            return Reply(202, "", location_of(saga))
+        except StorageError as error:
+            raise storage_problem(error) from None
+        return self._reply(asked, work)
+
+    def _inline(self, merchant_id: str) -> int:
+        own = self.merchant(merchant_id).policy.inline_wait_s
+        return self.timing.inline if own is None else int(own * 1000)
+
+    def _after_key_taken(self, asked: Asked) -> Reply:
+        reply = self.stored(asked)
+        if reply is None:
+            raise Problem("request-in-progress", "another request with this key came first", retry_after=2)
+        return reply
+
+    def _duplicate(self, saga: Saga) -> Problem:
+        row = self.journal.read(lambda tx: sql.saga_by_number(tx, saga.merchant, saga.kind, saga.number))
+        location = location_of(saga_from(row)) if row is not None else ""
+        extra = {"checkout_id": row["id"]} if row is not None and saga.kind is Kind.CHECKOUT else {}
+        detail = f"the number {saga.number!r} has been used; read Location"
+        return Problem("duplicate-order", detail, location=location, extra=extra)
+
+    def _reply(self, asked: Asked, work: Work) -> Reply:
+        """The reply, kept for the same key; one of which nothing was ever sent is forgotten instead."""
+        saga = work.saga
+        if saga.state is State.FAILED and self._never_left(work):
+            self.journal.tx(lambda tx: sql.forget(tx, saga.id))
+            failed = str((saga.failure() or {}).get("leg", ""))
+            detail = f"{failed}: its system cannot be reached, nothing was sent anywhere; try again with the same key"
+            raise Problem("adapter-unavailable", detail, retry_after=5, extra={"leg": failed})
+        reply = reply_of(saga, work.ops)
+        if reply.status == 202:
+            self.journal.tx(lambda tx: sql.store_reply(tx, asked.merchant, asked.key, reply.status, reply.body))
+        return reply
+
+    def _never_left(self, work: Work) -> bool:
+        embedded = {op.connection for op in work.ops if self.caller.far(work.saga.merchant, op.connection).embedded}
+        return never_left(work.ops, embedded | {OWN})
+
+    def finish(self, tx: Tx, work: Work) -> None:
+        """Keep the final reply with the state that it reports, unless one was given before."""
+        if work.saga.state is State.FAILED and self._never_left(work):
+            return
+        reply = reply_of(work.saga, work.ops)
+        tx.execute(
+            "UPDATE idempotency SET status = :status, body = :body WHERE subject = :subject AND merchant = :merchant"
+            " AND location = :location AND status IS NULL",
+            {
+                "status": reply.status,
+                "body": reply.body,
+                "subject": work.saga.id,
+                "merchant": work.saga.merchant,
+                "location": reply.location,
+            },
+        )
+
+    # --- changing a saga that is there -------------------------------------------------------------------------------
+
+    def change(self, asked: Asked, kind: Kind, saga_id: str, alter: Callable[[Work], None], secrets: Secrets) -> Reply:
+        """Alter a saga that rests (add a tender, cancel it), then work on it. ``alter`` may raise ``Problem``."""
+        stored = self.stored(asked)
+        if stored is not None:
+            return stored
+        saga, _ = self.load(asked.merchant, kind, saga_id)
+        work = self.driver.claim(saga_id)
+        if work is None:
+            detail = "it is being worked on right now; try again in a moment"
+            raise Problem("request-in-progress", detail, location=location_of(saga), retry_after=1)
+        try:
+            alter(work)
+        except Problem:
+            self.release(work)
+            raise
+        work.secrets = secrets
+        location = f"{location_of(saga)}#{asked.key}"
+        until = self.clock.now() + self._inline(asked.merchant)
+
+        def take(tx: Tx) -> None:
+            Keys.take(tx, asked.merchant, asked.key, asked.fingerprint, saga_id, location, self.clock.now())
+
+        try:
+            self.journal.tx(take)
+            work = self.worker.run(work, until, None, self.finish)
+        except KeyTaken:
+            return self._after_key_taken(asked)
+        except Lost:
+            return Reply(202, "", location_of(saga))
+        reply = reply_of(work.saga, work.ops)
+        self.journal.tx(lambda tx: sql.store_reply(tx, asked.merchant, asked.key, reply.status, reply.body))
+        return reply
+
+    def release(self, work: Work) -> None:
+        """Give a claim back without a change."""
+        row = {"id": work.saga.id, "fence": work.saga.fence}
+        self.journal.tx(
+            lambda tx: tx.execute("UPDATE sagas SET lease_until = 0 WHERE id = :id AND fence = :fence", row)
+        )
+
+    def new_saga(
+        self,
+        kind: Kind,
+        merchant_id: str,
+        store_id: str,
+        number: str,
+        doc: Json,
+        amount: int,
+        state: State,
+        expires_in: int,
+        parent: str = "",
+    ) -> Saga:
+        """A saga that has not been accepted yet. ``expires_in`` is in milliseconds."""
+        now = self.clock.now()
+        prefix = {Kind.CHECKOUT: "chk", Kind.REFUND: "rfd", Kind.DEPOSIT: "dep", Kind.RELEASE: "rel"}[kind]
+        return Saga(
+            id=f"{prefix}_{self.ids.new()}",
+            kind=kind,
+            merchant=merchant_id,
+            store_id=store_id,
+            number=number,
+            parent=parent,
+            state=state,
+            doc=doc,
+            progress={},
+            amount=amount,
+            created=now,
+            updated=now,
+            expires_at=now + expires_in,
+        )
+
+
+def storage_problem(error: StorageError) -> Problem:
+    """The store's trouble as the platform is told it; nothing was written."""
+    if isinstance(error, StorageFull):
+        return Problem("storage-full", "no room on the gateway's disk: nothing was accepted", retry_after=60)
+    if isinstance(error, StorageBusy):
+        return Problem("storage-busy", "nothing was accepted; try again", retry_after=1)
+    if isinstance(error, StorageConflict):
+        return Problem("invalid-state", "this contradicts what is stored")
+    return Problem(
+        "storage-busy", "the database cannot be reached; read the resource before trying again", retry_after=5
+    )
+
+
+def original_of(op: Op) -> Json:
+    """An operation as a later saga refers to it."""
+    return {"key": op.key, "ref": op.ref, "facts": op.facts, "at": op.first_sent}
+
+
+def rows(items: Sequence[Mapping[str, Any]]) -> list[Json]:
+    """Copies of rows as JSON."""
+    return [dict(item) for item in items]

@@ -1,0 +1,207 @@
+"""A saga as the platform sees it: status, price, tenders, legs, tasks, what can still be given back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from gateway.engine.model import Json, Op, OpState, Saga, State
+from gateway.engine.requests import tenders_of
+
+#: The engine's state as the platform is told it.
+STATUS = {
+    State.RESERVING: "processing",
+    State.PAYING: "processing",
+    State.AWAITING_TENDER: "awaiting_customer",
+    State.SETTLING: "processing",
+    State.POSTING: "processing",
+    State.COMPLETED: "completed",
+    State.CLOSING: "resolving",
+    State.UNDOING: "processing",
+    State.FAILED: "failed",
+    State.CANCELLED: "cancelled",
+}
+#: Parts of a price that are the engine's own business.
+_INTERNAL = ("snapshot", "settlement", "commission", "units", "accounts", "refunds", "tenders", "splits", "steps")
+
+
+def moment(milliseconds: int) -> str:
+    """A time of the journal in RFC 3339."""
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def status_of(saga: Saga, ops: Sequence[Op]) -> str:
+    """The status that the platform is told."""
+    status = STATUS[saga.state]
+    if saga.state in (State.COMPLETED, State.FAILED, State.CANCELLED):
+        return status
+    if saga.progress.get("attention"):
+        return "needs_attention"
+    if any(op.state is OpState.PENDING and op.outcome.get("next_action") for op in ops):
+        return "awaiting_customer"
+    if any(op.state is OpState.UNKNOWN for op in ops):
+        return "resolving"
+    return status
+
+
+def quote_view(quote: Json) -> Json:
+    """A price without what only the engine needs."""
+    return {name: value for name, value in quote.items() if name not in _INTERNAL}
+
+
+def checkout_view(saga: Saga, ops: Sequence[Op]) -> Json:
+    """The checkout resource of the API."""
+    quote = saga.doc["quote"]
+    view: Json = {
+        "id": saga.id,
+        "status": status_of(saga, ops),
+        "order_no": saga.number,
+        "merchant": saga.merchant,
+        "store_id": saga.store_id,
+        "business_date": saga.doc["site"]["business_date"],
+        "currency": saga.doc["currency"],
+        "created_at": moment(saga.created),
+        "expires_at": moment(saga.expires_at),
+        "quote": quote_view(quote),
+        "tenders": [_tender_view(tender, saga, ops) for tender in _all_tenders(saga)],
+        "splits": saga.progress.get("splits") or quote.get("splits", []),
+        "legs": legs_view(saga, ops),
+        "tasks": [{"id": t["id"], "leg": t["leg"], "kind": t["kind"]} for t in saga.progress.get("tasks", ())],
+        "receipt": receipt_of(ops),
+        "refundable_amount": saga.amount - saga.refunded if saga.state is State.COMPLETED else 0,
+        "refunded_amount": saga.refunded,
+    }
+    if session := _session_of(saga, ops):
+        view["session_id"] = session
+    if (failure := saga.failure()) is not None:
+        view["failure"] = failure
+    if (action := next_action(saga, ops)) is not None:
+        view["next_action"] = action
+    return view
+
+
+def _all_tenders(saga: Saga) -> list[Json]:
+    return [*saga.doc.get("tenders", ()), *saga.progress.get("tenders", ())]
+
+
+def _tender_view(tender: Json, saga: Saga, ops: Sequence[Op]) -> Json:
+    of_leg = [op for op in ops if op.leg == tender["leg"]] if tender["leg"] else []
+    charge = of_leg[0] if of_leg else None
+    return {
+        "id": tender["id"],
+        "method": tender["method"],
+        "channel": tender["channel"],
+        "amount": tender["amount"],
+        "status": _tender_status(tender, of_leg, saga),
+        "channel_ref": charge.ref if charge else "",
+    }
+
+
+def _tender_status(tender: Json, ops: list[Op], saga: Saga) -> str:
+    if not tender["leg"]:
+        return "paid" if saga.state is State.COMPLETED else "at_till"
+    if not ops:
+        return "planned"
+    if any(op.hook in _UNDOES and op.state is OpState.OK for op in ops):
+        return "reversed"
+    return {
+        OpState.OK: "paid",
+        OpState.DECLINED: "declined",
+        OpState.PENDING: "pending",
+        OpState.INTENT: "processing",
+    }.get(ops[-1].state, "unknown" if ops[-1].state in (OpState.UNKNOWN, OpState.TASK) else "not_taken")
+
+
+_UNDOES = frozenset({"payment_reverse", "value_cancel", "value_return", "coupon_cancel", "coupon_restore"})
+
+
+def legs_view(saga: Saga, ops: Sequence[Op]) -> list[Json]:
+    """Every change asked of a far system, with how it went."""
+    adapters = {leg.name: leg.adapter for leg in saga.legs()}
+    return [
+        {
+            "name": f"{op.leg}/{op.hook}",
+            "adapter": adapters.get(op.leg, ""),
+            "connection": op.connection,
+            "status": op.state.value,
+            "attempts": op.attempts,
+            "started_at": moment(op.first_sent),
+            "finished_at": moment(op.finished) if op.finished else None,
+            "detail": _leg_detail(op),
+        }
+        for op in ops
+    ]
+
+
+def _leg_detail(op: Op) -> str:
+    if op.state is OpState.DECLINED:
+        return " ".join(str(op.outcome.get(name, "")) for name in ("reason", "code", "message")).strip()
+    if op.state is OpState.OK:
+        return op.ref
+    return str(op.outcome.get("error", ""))
+
+
+def receipt_of(ops: Sequence[Op]) -> str:
+    """The till's receipt number, once the sale is booked."""
+    return next((op.ref for op in ops if op.hook == "order_post" and op.state is OpState.OK), "")
+
+
+def _session_of(saga: Saga, ops: Sequence[Op]) -> str:
+    opened = next((op.ref for op in ops if op.hook == "session_open" and op.state is OpState.OK), "")
+    return opened or str(saga.doc.get("session_id", ""))
+
+
+def next_action(saga: Saga, ops: Sequence[Op]) -> Json | None:
+    """What a person must do next, if anybody must."""
+    if saga.state is State.AWAITING_TENDER:
+        paid = sum(tender["amount"] for tender in tenders_of(saga))
+        return {"type": "add_tender", "amount": saga.amount - paid, "expires_at": moment(saga.expires_at)}
+    for op in ops:
+        if op.state is OpState.PENDING and (action := op.outcome.get("next_action")):
+            return dict(action)
+    return None
+
+
+def refund_view(saga: Saga, ops: Sequence[Op]) -> Json:
+    """The refund resource of the API."""
+    status = "succeeded" if saga.state is State.COMPLETED else status_of(saga, ops)
+    return {
+        "id": saga.id,
+        "status": status,
+        "refund_no": saga.number,
+        "checkout_id": saga.parent,
+        "merchant": saga.merchant,
+        "currency": saga.doc["currency"],
+        "amount": saga.amount,
+        "reason": saga.doc.get("reason", ""),
+        "created_at": moment(saga.created),
+        "gives_back": saga.doc["gives_back"],
+        "legs": legs_view(saga, ops),
+        "tasks": [{"id": t["id"], "leg": t["leg"], "kind": t["kind"]} for t in saga.progress.get("tasks", ())],
+    }
+
+
+def deposit_view(saga: Saga, ops: Sequence[Op], used: int) -> Json:
+    """The deposit resource of the API. ``used`` is what checkouts have drawn on it, in minor units."""
+    held = saga.amount - saga.refunded - used if saga.state is State.COMPLETED else 0
+    status = "held" if saga.state is State.COMPLETED else status_of(saga, ops)
+    view: Json = {
+        "id": saga.id,
+        "status": "released" if status == "held" and held == 0 else status,
+        "merchant": saga.merchant,
+        "store_id": saga.store_id,
+        "currency": saga.doc["currency"],
+        "amount": saga.amount,
+        "held_amount": held,
+        "captured_amount": used,
+        "released_amount": saga.refunded,
+        "created_at": moment(saga.created),
+        "tenders": [_tender_view(tender, saga, ops) for tender in _all_tenders(saga)],
+        "legs": legs_view(saga, ops),
+        "tasks": [{"id": t["id"], "leg": t["leg"], "kind": t["kind"]} for t in saga.progress.get("tasks", ())],
+    }
+    if (failure := saga.failure()) is not None:
+        view["failure"] = failure
+    if (action := next_action(saga, ops)) is not None:
+        view["next_action"] = action
+    return view

@@ -1,0 +1,54 @@
+"""The mirror of merchants' product libraries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from gateway.store.port import Row, Tx
+
+_UPSERT = """
+INSERT INTO products (merchant, sku, name, doc, as_of, deleted) VALUES (:merchant, :sku, :name, :doc, :as_of, :deleted)
+ON CONFLICT (merchant, sku) DO UPDATE SET name = excluded.name, doc = excluded.doc, as_of = excluded.as_of,
+  deleted = excluded.deleted
+"""
+_CODE = "INSERT INTO product_codes (merchant, code, sku) VALUES (:merchant, :code, :sku) ON CONFLICT DO NOTHING"
+
+
+def upsert(tx: Tx, products: Sequence[Mapping[str, Any]], codes: Sequence[Mapping[str, Any]]) -> None:
+    """Write articles and their bar codes as they now are."""
+    if products:
+        tx.execute_many(_UPSERT, products)
+    if codes:
+        tx.execute_many(_CODE, codes)
+
+
+def find(tx: Tx, merchant: str, asked: Iterable[str]) -> dict[str, str]:
+    """Documents of articles by SKU, or by a bar code that belongs to one article alone."""
+    found: dict[str, str] = {}
+    for code in asked:
+        row = tx.one(
+            "SELECT doc FROM products WHERE merchant = :merchant AND sku = :sku AND deleted = 0",
+            {"merchant": merchant, "sku": code},
+        ) or _by_code(tx, merchant, code)
+        if row is not None:
+            found[code] = row["doc"]
+    return found
+
+
+def _by_code(tx: Tx, merchant: str, code: str) -> Row | None:
+    rows = tx.all(
+        "SELECT p.doc AS doc FROM product_codes c JOIN products p ON p.merchant = c.merchant AND p.sku = c.sku"
+        " WHERE c.merchant = :merchant AND c.code = :code AND p.deleted = 0",
+        {"merchant": merchant, "code": code},
+    )
+    return rows[0] if len(rows) == 1 else None
+
+
+def page(tx: Tx, merchant: str, query: str, after: str, limit: int) -> list[Row]:
+    """Articles in the order of their SKU, filtered by a part of the name or the SKU."""
+    return tx.all(
+        "SELECT sku, doc, as_of FROM products WHERE merchant = :merchant AND deleted = 0 AND sku > :after"
+        " AND (:query = '' OR name LIKE '%' || :query || '%' OR sku LIKE :query || '%') ORDER BY sku LIMIT :limit",
+        {"merchant": merchant, "query": query, "after": after, "limit": limit},
+    )
