@@ -1,7 +1,8 @@
-"""The pricing engine: campaigns, coupons, the best legal combination, fees, points, tenders, apportionment, settlement, refunds.
+"""The pricing engine: campaigns, coupons, the best legal combination, fees, points, tenders, apportionment,
+settlement, refunds.
 
-Pure functions on frozen values: `parse` a document, `price` the basket, take the quote's `to_document`; `refund` from its snapshot.
-Money is whole fen throughout. The document's schema is in docs/pricing.md.
+Pure functions on frozen values: `parse` a document, `price` the basket, take the quote's `to_document`; `refund` from
+its snapshot. Money is whole fen throughout. The document's schema is in docs/pricing.md.
 """
 
 from gateway.pricing.documents import run_document

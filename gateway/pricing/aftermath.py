@@ -52,7 +52,7 @@ class Aftermath:
 
     def deductions(self, value: int) -> list[dict[str, Any]]:
         """What is kept back: vouchers spent beyond what is due, gifts not brought back; never more than the refund."""
-        found = [
+        found: list[dict[str, Any]] = [
             {"id": name, "kind": "rebate_voucher", "amount": amount} for name, amount in self.over.items() if amount
         ]
         for step, lost in self._broken_gifts():

@@ -48,7 +48,8 @@ def _targets(
 
 
 def _excluded_tenders(basket: Basket, benefit: Benefit) -> tuple[int, int | None]:
-    """What excluded methods are meant to pay: the sum to take off, and the basis at most when one of them takes the rest."""
+    """What excluded methods are meant to pay: the sum to take off, and the basis at most when one of them takes the
+    rest."""
     without = benefit.excluded_methods
     if not without or not basket.tenders:
         return 0, None

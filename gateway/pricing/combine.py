@@ -1,8 +1,8 @@
 """The best legal combination of benefits: exact, by a search that includes first and cuts what cannot win any more.
 
-The order of application is fixed (item, member, campaigns, coupons; in each by priority, then as listed), so a combination is a set.
-Sets are compared by the largest saving, then what is given beside the price (gifts, vouchers, rewards), then fewer coupons, then
-the earliest expiry, then the lowest ids.
+The order of application is fixed (item, member, campaigns, coupons; in each by priority, then as listed), so a
+combination is a set. Sets are compared by the largest saving, then what is given beside the price (gifts, vouchers,
+rewards), then fewer coupons, then the earliest expiry, then the lowest ids.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,5 @@
-"""What one benefit gives on the goods as they stand: how much, on which lines, or by how much its threshold is missed."""
+"""What one benefit gives on the goods as they stand: how much, on which lines, or by how much its threshold is
+missed."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,7 +30,8 @@ class State:
         return self.gross if name == "gross" else self.after_item
 
     def closed(self, phase: int) -> "State":
-        """The state at the end of a stage (0 item, 1 member, 2 campaigns): the later ends stand where the nets stand."""
+        """The state at the end of a stage (0 item, 1 member, 2 campaigns): the later ends stand where the nets
+        stand."""
         nets = self.nets
         after_item = nets if phase == 0 else self.after_item
         after_member = nets if phase <= 1 else self.after_member

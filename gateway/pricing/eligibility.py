@@ -29,7 +29,7 @@ def in_scope(line: Line, scope: Scope) -> bool:
 
 def _resources(basket: Basket) -> set[str]:
     """The rooms and tables, and their classes, that the basket is about."""
-    found = set()
+    found: set[str] = set()
     for line in basket.lines:
         if line.slot is not None:
             found.update(str(line.slot[name]) for name in ("resource_id", "resource_class") if line.slot.get(name))

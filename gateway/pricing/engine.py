@@ -1,4 +1,5 @@
-"""Pricing a basket: benefits, fees, points, rounding, tenders. A pure function of the basket; no clock, no float, no I/O."""
+"""Pricing a basket: benefits, fees, points, rounding, tenders. A pure function of the basket; no clock, no float, no
+I/O."""
 
 from gateway.domain.money import MAX_AMOUNT, largest_remainder
 from gateway.pricing.candidates import PHASES, Rejection, candidates_of

@@ -10,7 +10,7 @@ class PricingError(TypedDict):
     detail: str
 
 
-class PricingErrors(ValueError):  # noqa: N818 - it carries several
+class PricingErrors(ValueError):
     """The document, or the refund asked for, cannot be priced; `errors` names the path of each reason."""
 
     def __init__(self, errors: list[PricingError] | tuple[PricingError, ...]) -> None:

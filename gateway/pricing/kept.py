@@ -1,4 +1,5 @@
-"""What a sale would come to with only the goods that are kept, under the benefits that were in force when it was made."""
+"""What a sale would come to with only the goods that are kept, under the benefits that were in force when it was
+made."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -54,7 +55,7 @@ def read_sale(snapshot: Mapping[str, Any]) -> Sale:
             kind=step["kind"],
             id=step["id"],
             benefit=known.get((step["kind"], step["id"])),
-            shares={i: share for i, share in step["shares"]},
+            shares=dict(step["shares"]),
             gift=tuple(step["gift"]) if "gift" in step else None,
             issued=step.get("issued", 0),
         )

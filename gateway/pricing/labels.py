@@ -1,6 +1,7 @@
 """In-store bar codes of weighed goods: prefix, article, then the amount in fen or the weight in grams, or both.
 
-Thirteen digits hold one of the two, eighteen hold both; the last digit checks the others, weighted 3, 1 from the right (EAN).
+Thirteen digits hold one of the two, eighteen hold both; the last digit checks the others, weighted 3, 1 from the
+right (EAN).
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,5 @@
-"""The frozen values that the pricing engine works on: what is bought, by whom, under which benefits, and how it is paid.
+"""The frozen values that the pricing engine works on: what is bought, by whom, under which benefits, and how it is
+paid.
 
 Amounts are fen, rates basis points of what is paid, quantities whole thousandths.
 """
@@ -22,7 +23,8 @@ class Component:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of the basket. `gross` is fixed at parsing: a label's amount, nothing for a time slot, else price × quantity."""
+    """One line of the basket. `gross` is fixed at parsing: a label's amount, nothing for a time slot, else price ×
+    quantity."""
 
     line_id: str
     sku: str | None
@@ -132,8 +134,8 @@ class Limits:
 class Benefit:
     """A campaign or a coupon, in one form, so that both go through the same arithmetic.
 
-    `action` is the campaign's kind, or for a coupon the kind that does the same; `definition` is what it was parsed from, as
-    canonical JSON: the snapshot and the hash of the inputs.
+    `action` is the campaign's kind, or for a coupon the kind that does the same; `definition` is what it was parsed
+    from, as canonical JSON: the snapshot and the hash of the inputs.
     """
 
     id: str
@@ -173,7 +175,8 @@ class Benefit:
 
 @dataclass(frozen=True, slots=True)
 class RateSlot:
-    """A price for a part of the day, in fen an hour or for the session; minutes from midnight, `end <= begin` crosses it."""
+    """A price for a part of the day, in fen an hour or for the session; minutes from midnight, `end <= begin` crosses
+    it."""
 
     begin: int
     end: int

@@ -1,4 +1,5 @@
-"""The pricing document's In part: from a JSON-like mapping to a frozen `Basket`, strictly, every fault with its path."""
+"""The pricing document's In part: from a JSON-like mapping to a frozen `Basket`, strictly, every fault with its
+path."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -56,9 +57,10 @@ _NOT_INPUT: Final = ("campaigns", "refunds")
 def parse(document: Mapping[str, object], campaigns: Sequence[Benefit] | None = None) -> Basket:
     """Read a pricing document.
 
-    `campaigns` are ready ones from `parse_campaigns`, in place of the document's own. Its `refunds` are left to `run_document`.
-    Raises `PricingErrors` naming the path of everything that is wrong. The same document gives the same `inputs_hash`, whatever
-    the order of its members.
+    `campaigns` are ready ones from `parse_campaigns`, in place of the document's own. Its `refunds` are left to
+    `run_document`.
+    Raises `PricingErrors` naming the path of everything that is wrong. The same document gives the same
+    `inputs_hash`, whatever the order of its members.
     """
     notes = Notes()
     reader = Reader(document, "", notes, _TOP)

@@ -90,7 +90,7 @@ def parse_scope(parent: Reader, name: str, allowed: frozenset[str] = _SCOPE) -> 
         return None
     reader = Reader(parent.data[name], f"{parent.pointer}/{name}", parent.notes, allowed)
     exclude = parse_scope(reader, "exclude", _EXCLUDE) if "exclude" in allowed else None
-    return Scope(*(reader.names(part) for part in _SCOPE_LISTS), exclude=exclude)
+    return Scope(exclude=exclude, **{part: reader.names(part) for part in _SCOPE_LISTS})
 
 
 def _parse_hours(reader: Reader) -> tuple[tuple[int, int], ...]:

@@ -1,4 +1,5 @@
-"""From what the goods and fees come to, to who pays what: points, rounding off, tenders, the line by tender matrix, buckets."""
+"""From what the goods and fees come to, to who pays what: points, rounding off, tenders, the line by tender matrix,
+buckets."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -197,7 +198,8 @@ class Till:
 def matrix(due: Sequence[int], tenders: Sequence[TenderResult]) -> list[list[int]]:
     """One row a tender, one column a line or fee; rows add up to the tender, columns to at most what is due.
 
-    Those that may pay for some lines only are laid first, then the others in their order, each by largest remainder on what is left.
+    Those that may pay for some lines only are laid first, then the others in their order, each by largest remainder
+    on what is left.
     """
     left = list(due)
     rows: list[list[int]] = [[] for _ in tenders]

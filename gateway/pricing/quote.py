@@ -29,7 +29,8 @@ class Step:
 
 @dataclass(frozen=True)
 class Quote:
-    """What a basket costs and why. Amounts are fen; `nets` are by line, `due`, `points_by` and `rounding_by` by line, then fee."""
+    """What a basket costs and why. Amounts are fen; `nets` are by line, `due`, `points_by` and `rounding_by` by line,
+    then fee."""
 
     basket: Basket
     nets: tuple[int, ...]

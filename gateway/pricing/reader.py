@@ -1,4 +1,5 @@
-"""Strict reading of one JSON object: unknown members, missing ones and wrong types are noted with their path, never guessed."""
+"""Strict reading of one JSON object: unknown members, missing ones and wrong types are noted with their path, never
+guessed."""
 
 import re
 from collections.abc import Iterator, Mapping

@@ -1,7 +1,7 @@
 """Giving back: from the snapshot of a sale and what was given back before, never from today's rules.
 
-`prorata` gives a line's share of what was paid; `recompute` gives what was paid less the price of what is kept. The last return
-takes exactly what is left, so that any order and any partition of the units adds up to what was paid.
+`prorata` gives a line's share of what was paid; `recompute` gives what was paid less the price of what is kept. The
+last return takes exactly what is left, so that any order and any partition of the units adds up to what was paid.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,8 @@ def refund(
 ) -> dict[str, Any]:
     """What a refund gives back, as the document's `refunds[]` item.
 
-    `already` are the items of the earlier refunds of the same sale, in their order. Nothing is stored: a preview is the same call.
+    `already` are the items of the earlier refunds of the same sale, in their order. Nothing is stored: a preview is
+    the same call.
     Raises `PricingErrors` when the request is malformed or exceeds what is left.
     """
     sale = read_sale(snapshot)

@@ -89,7 +89,19 @@ def settle(sales: Sequence[Sale], contracts: Mapping[str, Contract], payable: in
         entries.append(_entry(MALL, "acquirer_fee", payable - sum(w.paid for w in counters.values()), -fees[-1]))
     if fee:
         entries.append(_entry(ACQUIRER, "acquirer_fee", payable, fee))
-    return entries + dues(entries)
+    merged = _merged(entries)
+    return merged + dues(merged)
+
+
+def _merged(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One entry for each party and kind."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for entry in entries:
+        first = found.setdefault((entry["party"], entry["kind"]), entry)
+        if first is not entry:
+            first["basis_amount"] += entry["basis_amount"]
+            first["amount"] += entry["amount"]
+    return list(found.values())
 
 
 def _fee_shares(counters: list[Sale], payable: int, fee: int) -> list[int]:
@@ -128,7 +140,8 @@ def dues(entries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def commission(guides: Sequence[Guide], nets: Sequence[tuple[str | None, int]]) -> list[dict[str, Any]]:
-    """One half-up sum over all guides, split by largest remainder; a guide named by lines earns on those, else on all."""
+    """One half-up sum over all guides, split by largest remainder; a guide named by lines earns on those, else on
+    all."""
     if not guides:
         return []
     named: dict[str, int] = {}
