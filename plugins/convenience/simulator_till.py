@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -70,6 +71,18 @@ class Tills:
     def close(self) -> None:
         with self._lock:
             self._db.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """One write transaction, durable when it ends."""
+        with self._lock:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
 
     # --- selling ---------------------------------------------------------------------------------------------------
 
@@ -137,7 +150,7 @@ class Tills:
         at: datetime | None = None,
     ) -> Flow:
         """Number a bill and write it into the till's journal, in one local transaction."""
-        with self._lock:
+        with self._transaction():
             moment = at or self.clock(branch, till)
             flow_no = str(FlowNo(branch, till, moment.date(), self._next(branch, till, moment)))
             flow = Flow(flow_no, sell_way, moment, lines, paid, card, original, memo)
@@ -149,9 +162,12 @@ class Tills:
         return flow
 
     def _till(self, branch: str, till: str) -> dict[str, Any]:
+        sql = "SELECT * FROM till WHERE branch = ? AND till = ?"
         with self._lock:
-            self._db.execute("INSERT OR IGNORE INTO till VALUES(?,?,'',0,0,1)", (branch, till))
-            row = self._db.execute("SELECT * FROM till WHERE branch = ? AND till = ?", (branch, till)).fetchone()
+            row = self._db.execute(sql, (branch, till)).fetchone()
+            if row is None:
+                self._db.execute("INSERT INTO till VALUES(?,?,'',0,0,1)", (branch, till))
+                row = self._db.execute(sql, (branch, till)).fetchone()
         return dict(zip(("branch", "till", "day", "sequence", "skew", "online"), row, strict=True))
 
     def _next(self, branch: str, till: str, moment: datetime) -> int:
@@ -176,11 +192,9 @@ class Tills:
 
     def load_prices(self, branch: str, rows: list[PluRow]) -> None:
         """Take a price file over."""
-        with self._lock:
-            self._db.execute("BEGIN")
+        with self._transaction():
             for row in rows:
                 self._db.execute("INSERT OR REPLACE INTO plu VALUES(?,?,?)", (branch, row.item_no, str(row.price)))
-            self._db.execute("COMMIT")
 
     # --- journal ---------------------------------------------------------------------------------------------------
 
@@ -209,10 +223,8 @@ class Tills:
 
     def mark(self, numbers: list[int], state: str) -> None:
         """Set the state of journal entries."""
-        with self._lock:
-            self._db.execute("BEGIN")
+        with self._transaction():
             self._db.executemany("UPDATE journal SET state = ? WHERE id = ?", [(state, number) for number in numbers])
-            self._db.execute("COMMIT")
 
     def mark_flow(self, flow_no: str, state: str) -> None:
         """Set the state of every entry under a bill number."""

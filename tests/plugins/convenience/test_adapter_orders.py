@@ -27,6 +27,7 @@ from gateway.sdk import (
     Pending,
 )
 from gateway.testing.context import call
+from plugins.convenience.simulator import ConvenienceSimulator
 from tests.plugins.convenience.conftest import BRANCHES, Shop, connect, give_back, key, line, sale, tender, wait_for
 
 ZFB_AND_WX = (tender(700), tender(500, channel="wechat", ref="420000"))
@@ -368,6 +369,32 @@ def test_a_till_that_loses_its_memory_leaves_it_open_for_a_person(shop: Shop) ->
     assert isinstance(shop.query(1), Pending)
     assert isinstance(shop.post(1, attempt=2), Pending)
     assert shop.simulator.books()["lost"] and not shop.rung(1)
+
+
+def test_a_bill_that_head_office_deleted_is_open_again_and_not_sent_again(shop: Shop) -> None:
+    shop.fault("deleted", "upload")
+    shop.post(1)
+    shop.answered(1)
+    upload(shop)
+    assert isinstance(shop.query(1), Pending)
+    assert isinstance(shop.post(1, attempt=2), Pending)
+    assert list(shop.simulator.drop.glob("*/*.ORD")) == []
+
+
+def test_a_late_upload_is_waited_for(tmp_path: Path) -> None:
+    simulator = ConvenienceSimulator(tmp_path / "legacy", {"upload_delay_s": "0.05", "poll_ms": "5"})
+    simulator.start()
+    try:
+        late = Shop(simulator, connect(simulator, tmp_path))
+        late.fault("late_upload", value=3600, times=None)
+        late.post(1)
+        late.answered(1)
+        time.sleep(0.2)
+        assert isinstance(late.query(1), Pending)
+        simulator.faults.set([])
+        wait_for(lambda: isinstance(late.query(1), Done))
+    finally:
+        simulator.stop()
 
 
 def test_a_locked_database_is_not_waited_for_for_ever(shop: Shop, tmp_path: Path) -> None:
