@@ -181,8 +181,8 @@ def refund_shares(reply: Reply) -> dict[str, int]:
 def statement_row(row: BillRow) -> StatementRow | None:
     """A bill row as ours; ``None`` for one that is neither a sale nor a refund.
 
-    ``amount`` is the order's amount, as ``payment_charge`` gave it; what the merchant received is a fact. The row of a
-    cancelled trade's money has the order's own number as its refund number.
+    ``amount`` is the order's amount, as ``payment_charge`` gave it; what the merchant received is a fact. The money of
+    a cancelled trade goes back under the order's own number: its row is marked ``REVERSED``.
     """
     if row.kind not in (SALE, REFUND):
         return None
@@ -195,7 +195,7 @@ def statement_row(row: BillRow) -> StatementRow | None:
         original_ref="" if sale else row.trade_no,
         fee_amount=-row.fee_amount,
         at=row.finished_at.replace(tzinfo=CHINA),
-        status="SUCCESS",
+        status="REVERSED" if row.out_request_no == row.out_trade_no else "SUCCESS",
         facts={
             "out_trade_no": row.out_trade_no,
             "merchant_received_amount": row.receipt_amount,

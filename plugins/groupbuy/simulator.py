@@ -41,7 +41,7 @@ class GroupBuySimulator(Simulator):
         "token_expired": "answer that the access token has expired, without acting",
         "verify_error_acted": "verify, then answer 'system busy'; the same verify again is answered by 1208",
         "partial_results": "one certificate of a verify of several turns out to be refunded; the others are redeemed",
-        "result_lag": "a get shows a redemption only after a while; value = milliseconds",
+        "result_lag": "a get or query shows a redemption only after a while; value = milliseconds",
         "extra_error": "answer error_code 0 in data and the error 'system busy' in extra, without acting",
     }
 
@@ -62,8 +62,8 @@ class GroupBuySimulator(Simulator):
             ("GET", "/v1/certificate/prepare"): ("prepare", self.methods.prepare),
             ("POST", "/v1/certificate/verify"): ("verify", self._verify),
             ("POST", "/v1/certificate/cancel"): ("cancel", self.methods.cancel),
-            ("GET", "/v1/certificate/get"): ("get", self._get),
-            ("GET", "/v1/certificate/query"): ("query", self.methods.query),
+            ("GET", "/v1/certificate/get"): ("get", self._lagging(self.methods.get)),
+            ("GET", "/v1/certificate/query"): ("query", self._lagging(self.methods.query)),
             ("GET", "/v1/verify_record/query"): ("history", self.methods.history),
             ("GET", "/v1/shop/poi/query"): ("shops", self.methods.shops),
         }
@@ -176,13 +176,18 @@ class GroupBuySimulator(Simulator):
             )
         return self.methods.verify(fields)
 
-    def _get(self, fields: Mapping[str, Any]) -> Data:
-        data = self.methods.get(fields)
-        certificate = data["certificate"]
-        lag = next((fault.value for fault in self.faults.list() if fault.name == "result_lag"), 0)
-        if certificate["verify"] and certificate["verify"]["verify_time"] * 1000 + lag > self.now() * 1000 and lag:
-            certificate |= {"status": UNUSED, "verify": None}
-        return data
+    def _lagging(self, method: Callable[[Mapping[str, Any]], Data]) -> Callable[[Mapping[str, Any]], Data]:
+        """A look at certificates that runs behind while the fault ``result_lag`` is on."""
+
+        def look(fields: Mapping[str, Any]) -> Data:
+            data = method(fields)
+            lag = next((fault.value for fault in self.faults.list() if fault.name == "result_lag"), 0)
+            for certificate in _items(data, "verify") if lag else []:
+                if certificate["verify"]["verify_time"] + 1 + lag / 1000 > self.now():
+                    certificate |= {"status": UNUSED, "verify": None}
+            return data
+
+        return look
 
     def _short_link(self, object_id: str) -> HttpReply:
         """The first hop of a QR code's short link."""
