@@ -167,7 +167,8 @@ class Till:
             return error
         if self.acted:
             return error if isinstance(error, OutcomeUnknown) else OutcomeUnknown(str(error))
-        return error if isinstance(error, NotSent) else NotSent(f"looked first, and nothing was changed: {error}")
+        # A plain NotSent, whatever the kind of trouble: bytes have left, but provably none that change anything.
+        return error if type(error) is NotSent else NotSent(f"nothing was changed: {error}")
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from gateway.sdk import AdapterError, Declined, DeclineReason, Misconfigured, OrderPost, OutcomeUnknown
+from gateway.sdk import AdapterError, Declined, DeclineReason, NotSent, OrderPost, OutcomeUnknown
 from plugins.restaurant import client
 from plugins.restaurant.client import Till
 from plugins.restaurant.mapping import TenderRow, foreign_rows, own_rows, plan_rows, reference, version_of
@@ -162,7 +162,7 @@ class Posting:
 
     def _refused(self, row: TenderRow, code: int) -> AdapterError:
         text = f"till: {client.REFUSALS[code]}, tender code {row.pay_code}"
-        return OutcomeUnknown(text) if self.till.acted else Misconfigured(f"{text}: check 'tender_codes'")
+        return OutcomeUnknown(text) if self.till.acted else NotSent(f"{text}: check 'tender_codes'")
 
 
 def _pay_form(row: TenderRow) -> dict[str, str]:

@@ -81,9 +81,12 @@ class RestaurantSimulator(Simulator):
         self.sold_out.stop()
         for timer in self._timers:
             timer.cancel()
-        for server in self._servers:
-            server.shutdown()
-            server.server_close()
+        # Side by side: each waits until its server has noticed.
+        closing = [threading.Thread(target=_close, args=(server,)) for server in self._servers]
+        for thread in closing:
+            thread.start()
+        for thread in closing:
+            thread.join()
         self.store.close()
 
     def books(self) -> dict[str, Any]:
@@ -229,6 +232,11 @@ class RestaurantSimulator(Simulator):
             if other and "bsId" in row:
                 row["bsId"] = str(row["bsId"])[:-4] + "9999"
         return encoder(0, "ok", data)
+
+
+def _close(server: ThreadingHTTPServer) -> None:
+    server.shutdown()
+    server.server_close()
 
 
 def _till_reply(body: bytes, truncate: int | None = None) -> HttpReply:

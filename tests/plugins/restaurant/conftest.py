@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gateway.sdk.simulator import Running, start
 from gateway.testing.context import build
 from plugins.restaurant.adapter import RestaurantAdapter
 from plugins.restaurant.simulator import RestaurantSimulator
@@ -22,26 +22,33 @@ def secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEST_OFFICE_SECRET", APP_SECRET)
 
 
+@dataclass
+class Started:
+    """A simulator without its panel: tests pull the levers in this process."""
+
+    simulator: RestaurantSimulator
+    addresses: dict[str, str]
+
+
 @pytest.fixture
-def running(tmp_path: Path) -> Iterator[Running]:
+def started(tmp_path: Path) -> Iterator[Started]:
     simulator = RestaurantSimulator(tmp_path / "sim", {"soldout_every_s": "0"})
-    started = start(simulator)
-    yield started
-    started.stop()
+    yield Started(simulator, simulator.start())
+    simulator.stop()
 
 
 @pytest.fixture
-def chain(running: Running, secrets: None, tmp_path: Path) -> Iterator[Chain]:
-    adapter = build(RestaurantAdapter, settings(running.addresses), tmp_path)
-    yield Chain(running, adapter)
+def chain(started: Started, secrets: None, tmp_path: Path) -> Iterator[Chain]:
+    adapter = build(RestaurantAdapter, settings(started.addresses), tmp_path)
+    yield Chain(started.simulator, started.addresses, adapter)
     adapter.context.http.close()
 
 
 @pytest.fixture
-def rebuild(running: Running, secrets: None, tmp_path: Path) -> Callable[..., RestaurantAdapter]:
+def rebuild(started: Started, secrets: None, tmp_path: Path) -> Callable[..., RestaurantAdapter]:
     """Build an adapter with some settings changed."""
 
     def with_changes(**changes: Any) -> RestaurantAdapter:
-        return build(RestaurantAdapter, {**settings(running.addresses), **changes}, tmp_path)
+        return build(RestaurantAdapter, {**settings(started.addresses), **changes}, tmp_path)
 
     return with_changes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import urllib.request
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -22,7 +22,7 @@ from gateway.sdk import (
     Step,
     TenderLine,
 )
-from gateway.sdk.simulator import Fault, Running
+from gateway.sdk.simulator import Fault
 from gateway.testing.context import call
 from plugins.restaurant.adapter import RestaurantAdapter
 from plugins.restaurant.protocol import Reply, decode_reply, encode_form
@@ -41,15 +41,10 @@ TODAY = date(2026, 3, 8)
 class Chain:
     """A running simulator with an adapter on it. ``key`` numbers the changes."""
 
-    running: Running
+    simulator: RestaurantSimulator
+    addresses: dict[str, str]
     adapter: RestaurantAdapter
     number: int = 0
-    steps: list[Step] = field(default_factory=list)
-
-    @property
-    def simulator(self) -> RestaurantSimulator:
-        assert isinstance(self.running.simulator, RestaurantSimulator)
-        return self.running.simulator
 
     def pull(self, do: str, **fields: Any) -> dict[str, Any]:
         return self.simulator.control({"do": do, "shop": "SH01", **fields})
@@ -59,7 +54,7 @@ class Chain:
 
     def till(self, command: str, shop: str = "SH01", **form: str) -> Reply:
         """Ask a till as a program in the shop's network does."""
-        url = f"{self.running.addresses['till']}/{shop}/{command}"
+        url = f"{self.addresses['till']}/{shop}/{command}"
         body = encode_form({"opr": OPERATOR, "pwd": OPERATOR_PASSWORD, **form})
         with urllib.request.urlopen(url, body, timeout=5) as answer:
             return decode_reply(answer.read())

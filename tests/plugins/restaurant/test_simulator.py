@@ -26,7 +26,7 @@ def test_there_are_34_shops_in_four_cities_and_packages_name_known_dishes() -> N
 
 
 def test_the_till_says_utf8_and_sends_gbk_over_http_1_0(chain: Chain) -> None:
-    url = urlsplit(chain.running.addresses["till"])
+    url = urlsplit(chain.addresses["till"])
     body = encode_form({"opr": "9001", "pwd": "wrong", "table": "A01"})
     head = f"POST /till/SH01/bill HTTP/1.0\r\nContent-Length: {len(body)}\r\n\r\n".encode()
     with socket.create_connection((url.hostname, url.port), timeout=5) as connection:
@@ -81,7 +81,7 @@ def test_cash_over_the_due_amount_is_change_and_anything_else_is_kept(chain: Cha
 
 def test_the_worked_bill_with_member_price_and_service_charge(chain: Chain) -> None:
     # Dishes 88.00, 128.55, 46.00, 38.00 at 9折, drinks 36.00 and 50.00, 10 % service, 抹零 to jiao.
-    items = [{"dish": code} for code in ("D0101", "D0102", "D0104", "D0106", "D0502")]
+    items: list[dict[str, object]] = [{"dish": code} for code in ("D0101", "D0102", "D0104", "D0106", "D0502")]
     items.append({"dish": "D0506", "qty": 2})
     for shop, service, wipe, total in (("SH01", 3565, 5, 39210), ("SH04", 3866, 6, 39510)):
         opened = chain.pull("seat", shop=shop, items=items)
@@ -204,7 +204,7 @@ def test_many_clients_at_once_lose_nothing(chain: Chain) -> None:
 
 @pytest.mark.parametrize("payload", [b"\x00\xff\xfe", b"GET / HTTP/9\r\n\r\n", b"POST /till/SH01/pay HTTP/1.0\r\n\r\n"])
 def test_garbage_does_not_stop_the_till(chain: Chain, payload: bytes) -> None:
-    url = urlsplit(chain.running.addresses["till"])
+    url = urlsplit(chain.addresses["till"])
     with socket.create_connection((url.hostname, url.port), timeout=5) as connection:
         connection.sendall(payload)
         connection.shutdown(socket.SHUT_WR)
