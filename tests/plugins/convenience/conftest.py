@@ -14,6 +14,7 @@ import pytest
 
 from gateway.sdk import (
     Answer,
+    Done,
     Method,
     OrderLine,
     OrderPost,
@@ -104,6 +105,10 @@ def give_back(
     )
 
 
+#: Twelve yuan split over two channels.
+ZFB_AND_WX = (tender(700), tender(500, channel="wechat", ref="420000"))
+
+
 @dataclass
 class Shop:
     """The simulator, its panel's levers, and the adapter, with what tests do again and again."""
@@ -173,3 +178,17 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
         yield Shop(simulator, connect(simulator, tmp_path))
     finally:
         simulator.stop()
+
+
+def upload(shop: Shop) -> None:
+    shop.do("upload")
+
+
+def done(shop: Shop, number: int, amount: int = 1200) -> Done:
+    """Wait for the till, upload, and ask: it must be done, once."""
+    shop.answered(number)
+    upload(shop)
+    answer = shop.query(number)
+    assert isinstance(answer, Done) and answer.amount == amount
+    assert [answer.ref] == shop.rung(number)
+    return answer
