@@ -43,7 +43,8 @@ class KtvSimulator(Simulator):
         self._stopped = threading.Event()
         self._socket: socket.socket | None = None
         self._peer: socket.socket | None = None
-        self._threads: list[threading.Thread] = []
+        self._server: threading.Thread | None = None
+        self._late: list[threading.Thread] = []
 
     def now(self) -> float:
         """The till's own clock."""
@@ -54,9 +55,8 @@ class KtvSimulator(Simulator):
     def start(self) -> dict[str, str]:
         """Listen on loopback, on the option ``port`` or any free one."""
         self._socket = socket.create_server((LOOPBACK, self.port("till")), backlog=64)
-        thread = threading.Thread(target=self._accept, daemon=True)
-        thread.start()
-        self._threads.append(thread)
+        self._server = threading.Thread(target=self._accept, daemon=True)
+        self._server.start()
         return {"till": f"{LOOPBACK}:{self._socket.getsockname()[1]}"}
 
     def stop(self) -> None:
@@ -67,8 +67,9 @@ class KtvSimulator(Simulator):
                 with contextlib.suppress(OSError):
                     each.shutdown(socket.SHUT_RDWR)
                 each.close()
-        for thread in self._threads:
-            thread.join(5)
+        for thread in (self._server, *self._late):
+            if thread is not None:
+                thread.join(5)
         with self.till.lock:
             self.till.archive.close()
 
@@ -146,8 +147,13 @@ class KtvSimulator(Simulator):
                 self._act(request)
 
         thread = threading.Thread(target=act, daemon=True)
-        self._threads.append(thread)
+        self._late.append(thread)
         thread.start()
+
+    def calm(self, seconds: float = 5.0) -> None:
+        """Wait until everything that was put off by ``late_success`` has been carried out."""
+        for thread in self._late:
+            thread.join(seconds)
 
     def _wait(self, seconds: float) -> None:
         if seconds > 0:

@@ -8,8 +8,10 @@ import urllib.request
 
 import pytest
 
+from gateway.sdk.simulator import start
 from plugins.ktv import protocol as p
 from plugins.ktv import replies
+from plugins.ktv.simulator import KtvSimulator
 
 
 def opened(shop, room="805", plan="H", minutes=120):
@@ -162,7 +164,7 @@ def test_a_bill_moves_with_its_guests_and_merges(shop):
 def test_books_survive_a_restart_and_room_states_only_without_the_fault(open_shop):
     shop = open_shop(clock="14-03-06 20:00:00")
     number = opened(shop, "801")
-    shop.running.stop()
+    shop.simulator.stop()
     again = open_shop(clock="14-03-06 20:05:00")
     assert room(again, "801").bill == number
     again.fault("lose_memory")
@@ -253,7 +255,7 @@ def test_duplicate_and_late_success_act(shop):
     assert len(shop.books()["bills"]) == 2
     shop.fault("late_success", "OP", value=50)
     assert request(shop, "OP", "802", "TC03", "180", "4", "", "") == []
-    shop.running.simulator._threads[-1].join(3)
+    shop.simulator.calm()
     assert len(shop.books()["bills"]) == 3
 
 
@@ -286,15 +288,20 @@ def test_somebody_at_the_desk_takes_the_room_that_was_just_seen_idle(shop):
     assert shop.wire.ask("OP", "805", "H", "60", "2", "", "").ret == p.WRONG_STATE
 
 
-def test_the_panel_shows_books_and_pulls_levers(shop):
+def test_the_panel_shows_books_and_pulls_levers(tmp_path):
+    running = start(KtvSimulator(tmp_path, {"clock": "14-03-06 20:00:00"}))
+
     def call(method, path, body=None):
         data = json.dumps(body).encode() if body is not None else None
-        asked = urllib.request.Request(shop.running.panel.url + path, data, method=method)
+        asked = urllib.request.Request(running.panel.url + path, data, method=method)
         with urllib.request.urlopen(asked, timeout=3) as answer:
             return json.load(answer)
 
-    number = call("POST", "/control", {"do": "open_room", "room": "801"})["bill"]
-    assert call("GET", "/books")["bills"][number]["total"] == 11600
-    assert call("PUT", "/faults", {"faults": [{"name": "half_char"}]})["faults"][0]["name"] == "half_char"
-    with pytest.raises(urllib.error.HTTPError):
-        call("POST", "/control", {"do": "dance"})
+    try:
+        number = call("POST", "/control", {"do": "open_room", "room": "801"})["bill"]
+        assert call("GET", "/books")["bills"][number]["total"] == 11600
+        assert call("PUT", "/faults", {"faults": [{"name": "half_char"}]})["faults"][0]["name"] == "half_char"
+        with pytest.raises(urllib.error.HTTPError):
+            call("POST", "/control", {"do": "dance"})
+    finally:
+        running.stop()
