@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import types
 from collections.abc import Callable, Mapping
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -96,7 +97,7 @@ def _fits(hint: Any) -> Callable[[Any], bool]:
 
 def _record_check(hint: Any) -> Check:
     fits = _fits(hint)
-    expected = getattr(hint, "__name__", "") if isinstance(hint, type) else str(hint).replace("gateway.domain.", "")
+    expected = hint.__name__ if isinstance(hint, type) else re.sub(r"gateway\.domain\.\w+\.", "", str(hint))
     return lambda answer: "" if fits(answer) else f"expected {expected}, found {type(answer).__name__}"
 
 

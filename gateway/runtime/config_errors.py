@@ -42,33 +42,47 @@ def join(path: str, key: object) -> str:
     return f"{path}.{key}" if path else str(key)
 
 
-def explain(schema: Schema | None, messages: Any, path: str = "") -> Iterator[tuple[str, str]]:
+#: What checks the value at a path, where it is known: a schema, or a field for a table with free keys.
+Node = Schema | fields.Dict | None
+
+
+def explain(node: Node, messages: Any, path: str = "") -> Iterator[tuple[str, str]]:
     """Path and text of every message in marshmallow's nested errors; values are never shown, one may be a secret."""
     if isinstance(messages, Mapping):
         for key, inner in messages.items():
-            yield from _explain_key(schema, key, inner, path)
+            yield from _explain_key(node, key, inner, path)
         return
     for message in messages if isinstance(messages, list) else [messages]:
         yield path, _plain(str(message))
 
 
-def _explain_key(schema: Schema | None, key: Any, inner: Any, path: str) -> Iterator[tuple[str, str]]:
+def _explain_key(node: Node, key: Any, inner: Any, path: str) -> Iterator[tuple[str, str]]:
     if key == "_schema":
-        yield from explain(schema, inner, path)
-    elif inner == [UNKNOWN] and schema is not None:
-        yield join(path, key), unknown_key(str(key), schema.fields)
+        yield from explain(node, inner, path)
+    elif inner == [UNKNOWN] and isinstance(node, Schema):
+        yield join(path, key), unknown_key(str(key), node.fields)
     elif isinstance(key, int):
-        yield from explain(schema, inner, join(path, key))
+        yield from explain(node, inner, join(path, key))
+    elif isinstance(node, fields.Dict) and isinstance(inner, Mapping):
+        for part in ("key", "value"):
+            yield from explain(_node(node.value_field), inner.get(part, []), join(path, key))
     else:
-        yield from explain(_below(schema, key), inner, join(path, key))
+        yield from explain(_below(node, key), inner, join(path, key))
 
 
-def _below(schema: Schema | None, key: str) -> Schema | None:
-    """The schema that checks what stands under a key, where one does."""
-    found = next((f for name, f in schema.fields.items() if key in (name, f.data_key)), None) if schema else None
+def _below(node: Node, key: str) -> Node:
+    """What checks the value under a key."""
+    if not isinstance(node, Schema):
+        return None
+    return _node(next((f for name, f in node.fields.items() if key in (name, f.data_key)), None))
+
+
+def _node(found: Any) -> Node:
     while isinstance(found, fields.List):
         found = found.inner
-    return found.schema if isinstance(found, fields.Nested) else None
+    if isinstance(found, fields.Nested):
+        return found.schema
+    return found if isinstance(found, fields.Dict) else None
 
 
 def unknown_key(key: str, known: Iterable[str]) -> str:

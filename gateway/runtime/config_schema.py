@@ -65,7 +65,7 @@ class StoreForm(Form):
     tills = Texts()
     counters = fields.List(fields.Nested(CounterForm))
 
-    @validates_schema
+    @validates_schema(skip_on_field_errors=False)
     def both_degrees(self, data: dict[str, Any], **kwargs: Any) -> None:
         """A place has both degrees or none."""
         if ("latitude" in data) != ("longitude" in data):

@@ -17,6 +17,7 @@ from traceback import walk_tb
 from typing import Any
 
 from gateway.domain.errors import AdapterError, Misconfigured, NotSent, NotSupported, OutcomeUnknown, PluginError
+from gateway.domain.outcomes import Declined, Done, NotFound, Pending
 from gateway.runtime import metrics
 from gateway.runtime.answers import CHANGE_HOOKS, CHECKS
 from gateway.runtime.breaker import Breaker
@@ -86,13 +87,13 @@ class Guard:
         except AdapterError as error:
             self.note(hook, error)
             raise
-        self._count(hook, type(answer).__name__.lower())
+        self._count(hook, _ANSWER_NAMES.get(type(answer), "ok"))
         return answer
 
     def _succeeded(self, hook: str, answer: Any, took: float) -> None:
         self.breaker.success()
         self.last_success = time.time()
-        self._count(hook, type(answer).__name__.lower())
+        self._count(hook, _ANSWER_NAMES.get(type(answer), "ok"))
         metrics.seconds(self.adapter, hook).observe(took)
 
     def _failed(self, hook: str, error: AdapterError) -> None:
@@ -113,6 +114,7 @@ class Guard:
         metrics.calls(self.adapter, hook, outcome).inc()
 
 
+_ANSWER_NAMES = {Done: "done", Declined: "declined", Pending: "pending", NotFound: "not_found"}
 _OUTCOME_NAMES = {
     NotSent: "not_sent",
     Misconfigured: "misconfigured",

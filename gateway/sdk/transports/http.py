@@ -18,7 +18,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import requests
-from requests import exceptions
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
@@ -30,11 +29,9 @@ from gateway.sdk.transports import wire
 #: No legacy system's answer is larger than this; a longer one is cut off and treated as garbage.
 MAX_REPLY_BYTES = 8 * 1024 * 1024
 
-#: All that requests, urllib3 and the standard library raise for a request that fails.
+#: All that requests, urllib3 and the standard library raise for a request that fails. Before a byte has left a
+#: ``ValueError`` is about the address or a header, which only other settings can mend.
 FAILURES = (requests.RequestException, HTTPError, HTTPException, OSError, ValueError)
-
-#: Failures that the same settings would bring again.
-_SETTINGS = (exceptions.MissingSchema, exceptions.InvalidSchema, exceptions.InvalidURL, exceptions.InvalidHeader)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +74,13 @@ class _Adapter(HTTPAdapter):
 def classify(error: BaseException, *, sent: bool, where: str = "the host") -> NotSent | OutcomeUnknown:
     """The outcome class of a failure, ``sent`` telling whether a byte of the request had left."""
     inner = error.args[0] if error.args and isinstance(error.args[0], BaseException) else error
-    reason = inner.reason if isinstance(inner, MaxRetryError) and inner.reason else inner
-    name = type(reason).__name__
+    reason = getattr(inner, "reason", None) if isinstance(inner, MaxRetryError) else inner
+    name = type(reason or inner).__name__
     if sent:
         return OutcomeUnknown(f"no trustworthy answer from {where}: {name}")
-    if isinstance(error, _SETTINGS):
+    if isinstance(error, ValueError):
         return Misconfigured(f"the address of {where} cannot be used: {name}")
-    if isinstance(error, exceptions.SSLError):
+    if isinstance(error, requests.exceptions.SSLError):
         return NotSent(f"no TLS with {where}, check the certificate and the address: {reason}")
     return NotSent(f"no connection to {where}: {name}")
 
