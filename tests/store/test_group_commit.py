@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.store import sqlite_batch
+from gateway.store import driver
 from gateway.store.errors import StorageBusy, StorageConflict, StorageUnknown
 from gateway.store.group import Batch, Group
 from gateway.store.migrate import migrate
@@ -264,7 +264,7 @@ def _count_commits(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
 
     done: list[int] = []
 
-    def counting(connection: sqlite_batch.Connection, batch: Batch) -> bool:
+    def counting(connection: driver.Connection, batch: Batch) -> bool:
         done.append(len(batch.units))
         return committed(connection, batch)
 

@@ -126,15 +126,16 @@ def _threads(count: int, work: Callable[[int], None]) -> None:
         thread.join()
 
 
+_COMMANDS: dict[str, Callable[..., None]] = {
+    "buy": buy,
+    "append": append,
+    "upgrade": upgrade,
+    "fill": fill,
+    "small_files": small_files,
+    "read_only": read_only,
+}
 _SETTINGS = {"fill": {"low_water_bytes": 1_000_000, "ballast_bytes": 4_000_000}}
 
 if __name__ == "__main__":
-    command, url, *rest = sys.argv[1:]
-    {
-        "buy": buy,
-        "append": append,
-        "upgrade": upgrade,
-        "fill": fill,
-        "small_files": small_files,
-        "read_only": read_only,
-    }[command](open_database(url, **_SETTINGS.get(command, {})), *rest)
+    name, url, *rest = sys.argv[1:]
+    _COMMANDS[name](open_database(url, **_SETTINGS.get(name, {})), *rest)
