@@ -186,7 +186,7 @@ class Aftermath:
         ]
         fee = acquirer_fee(basket.acquirer_fee_bp, payable, methods)
         after = settle(self._line_sales(values), basket.contracts, payable, fee)
-        amounts = {(entry["party"], entry["kind"]): 0 for entry in self.sale.snapshot["settlement"]}
+        amounts = dict.fromkeys(before.settlement, 0)
         bases = dict(amounts)
         for entry in after:
             key = entry["party"], entry["kind"]

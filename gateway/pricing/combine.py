@@ -74,7 +74,7 @@ class Search:
         for i, share in shares:
             after[i] -= share
         start = self.gross if self.ends[1] else after
-        state = State(self.gross, start, start, start, start)
+        state = State(self.gross, self.gross, start, start, start)
         self.most = [0] * (count + 1)
         self.most_extra = [0] * (count + 1)
         for i in range(count - 1, -1, -1):
