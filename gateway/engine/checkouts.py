@@ -11,8 +11,10 @@ from gateway.engine.driver import Work
 from gateway.engine.model import Json, Kind, Op, Saga, State
 from gateway.engine.plan import Planner
 from gateway.engine.problems import Problem, invalid
+from gateway.engine.records import op_from, saga_from
 from gateway.engine.replies import Reply
 from gateway.engine.requests import tenders_of
+from gateway.engine.retender import retendered
 from gateway.engine.seams import Secrets
 from gateway.engine.service import Asked, Engine
 from gateway.engine.views import checkout_view, moment, quote_view
@@ -135,7 +137,6 @@ class Checkouts:
             "lines": priced.lines,
             "tenders": planner.tenders,
             "legs": [leg.to_json() for leg in planner.legs],
-            "settlement": priced.quote.get("settlement", []),
             "member": {"ref": member.ref, "tier": member.tier} if member else None,
             "session_id": priced.session_id,
         }
@@ -182,6 +183,9 @@ class Checkouts:
         saga.progress.setdefault("legs", []).extend(leg.to_json() for leg in planner.legs)
         saga.progress.setdefault("tenders", []).extend(planner.tenders)
         saga.progress["tender_added"] = True
+        standing = tenders_of(saga)
+        if sum(tender["amount"] for tender in standing) == saga.amount:
+            saga.progress["quote"] = retendered(saga.doc["quote"], standing)
         if asked.get("auth_code"):
             secrets.codes[f"tender:{asked['id']}"] = Secret(asked["auth_code"])
 
@@ -228,8 +232,6 @@ class Checkouts:
                     "limit": limit,
                 },
             )
-            from gateway.engine.records import op_from, saga_from
-
             return [(saga_from(row), [op_from(op) for op in sql.ops(tx, row["id"])]) for row in rows]
 
         return [checkout_view(saga, ops) for saga, ops in self.engine.journal.read(unit)]

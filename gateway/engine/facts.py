@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gateway.engine.model import Kind, State
+from gateway.engine.retender import quote_in_force
 from gateway.engine.seams import Ids
 from gateway.store.port import Tx
 
@@ -22,7 +23,9 @@ def completion_facts(tx: Tx, work: Work, ids: Ids, now: int) -> None:
     saga = work.saga
     if saga.state is not State.COMPLETED or saga.kind not in (Kind.CHECKOUT, Kind.REFUND):
         return
-    entries: list[dict[str, Any]] = saga.doc.get("settlement") or []
+    source = quote_in_force(saga) if saga.kind is Kind.CHECKOUT else saga.doc["gives_back"]
+    # "due" is each party's total, not an entry of its own.
+    entries = [entry for entry in source.get("settlement", ()) if entry["kind"] != "due"]
     rows = [
         {
             "id": f"stl_{ids.new()}",

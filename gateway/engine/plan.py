@@ -172,6 +172,7 @@ class Planner:
             "amount": quoted["amount"],
             "leg": leg.name if leg else "",
         }
+        tender |= {name: asked[name] for name in ("code", "count", "held_amount") if name in asked}
         if "income_amount" in quoted:
             tender |= {key: quoted[key] for key in ("income_amount", "non_income_amount", "fee_amount")}
         self.tenders.append(tender)

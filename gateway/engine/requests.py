@@ -10,6 +10,7 @@ from typing import Any
 from gateway.domain import coupons, membership, orders, payments, stock
 from gateway.domain.common import Original, Query, Site, Step
 from gateway.engine.model import Json, Leg, Op, OpState, Phase, Saga
+from gateway.engine.retender import quote_in_force
 from gateway.engine.seams import Secrets
 
 
@@ -331,9 +332,9 @@ class _Build:
         return opened or str(self.saga.doc.get("session_id", ""))
 
     def order_post(self) -> orders.OrderPost:
-        doc, quote = self.saga.doc, self.saga.doc["quote"]
+        doc, quote = self.saga.doc, quote_in_force(self.saga)
         points = quote.get("points") or {}
-        splits = self.saga.progress.get("splits") or quote.get("splits", ())
+        splits = quote["splits"]
         return orders.OrderPost(
             order_no=self.saga.number,
             site=self.site,

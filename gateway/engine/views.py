@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from gateway.engine.model import Json, Op, OpState, Saga, State
 from gateway.engine.requests import tenders_of
+from gateway.engine.retender import quote_in_force
 
 #: The engine's state as the platform is told it.
 STATUS = {
@@ -51,7 +52,7 @@ def quote_view(quote: Json) -> Json:
 
 def checkout_view(saga: Saga, ops: Sequence[Op]) -> Json:
     """The checkout resource of the API."""
-    quote = saga.doc["quote"]
+    quote = quote_in_force(saga)
     view: Json = {
         "id": saga.id,
         "status": status_of(saga, ops),
@@ -64,7 +65,7 @@ def checkout_view(saga: Saga, ops: Sequence[Op]) -> Json:
         "expires_at": moment(saga.expires_at),
         "quote": quote_view(quote),
         "tenders": [_tender_view(tender, saga, ops) for tender in _all_tenders(saga)],
-        "splits": saga.progress.get("splits") or quote.get("splits", []),
+        "splits": quote["splits"],
         "legs": legs_view(saga, ops),
         "tasks": [{"id": t["id"], "leg": t["leg"], "kind": t["kind"]} for t in saga.progress.get("tasks", ())],
         "receipt": receipt_of(ops),

@@ -1,0 +1,264 @@
+"""Refunds: over every asset and every system that the checkout touched, in the amounts stored at sale time.
+
+Money first, then points, coupons, goods and rewards, then the till. A refund has no way back: what is refused or stays
+unknown becomes a person's case, and the rest goes on.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway.domain.payments import Method
+from gateway.engine.model import Json, Kind, Leg, Op, OpState, Phase, Saga, State
+from gateway.engine.own import OWN
+from gateway.engine.problems import Problem, invalid
+from gateway.engine.records import saga_from
+from gateway.engine.replies import Reply
+from gateway.engine.requests import tenders_of
+from gateway.engine.retender import quote_in_force
+from gateway.engine.seams import Secrets
+from gateway.engine.service import Asked, Engine, original_of
+from gateway.engine.views import refund_view
+from gateway.pricing import PricingErrors, refund
+from gateway.store import journal as sql
+from gateway.store.port import Tx
+
+#: How often a refund is priced again because another one of the same checkout came first.
+TRIES = 5
+
+#: A refund's request as the pricing document has it.
+_FIELDS = ("policy", "lines", "amount", "gift_returned", "vouchers_spent_amount", "tender_order")
+
+
+class Moved(Exception):
+    """Another refund of the same checkout was accepted first."""
+
+
+class Refunds:
+    """Gives back lines, units or an amount of a completed checkout."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    def preview(self, merchant_id: str, checkout_id: str, request: Json) -> Json:
+        """What each system would give back. The refund that follows gives back the same."""
+        saga, ops = self._refundable(merchant_id, checkout_id)
+        result = self._price(saga, request)
+        legs = _Plan(self.engine, saga, ops, result).legs()
+        return {
+            "checkout_id": saga.id,
+            "currency": saga.doc["currency"],
+            "amount": result["amount"],
+            "gives_back": result,
+            "legs": [
+                {"name": leg.name, "adapter": leg.adapter, "hook": hook} for leg in legs for hook in leg.hooks.values()
+            ],
+        }
+
+    def create(self, asked: Asked, checkout_id: str, request: Json) -> Reply:
+        """Refund. 201 when all of it is done, 202 while it is not; the same key gives the same reply again."""
+        stored = self.engine.stored(asked)
+        if stored is not None:
+            return stored
+        for _ in range(TRIES):
+            try:
+                return self._try(asked, checkout_id, request)
+            except Moved:
+                continue
+        raise Problem("request-in-progress", "other refunds of this checkout are being made", retry_after=1)
+
+    def _try(self, asked: Asked, checkout_id: str, request: Json) -> Reply:
+        parent, ops = self._refundable(asked.merchant, checkout_id)
+        result = self._price(parent, request)
+        legs = _Plan(self.engine, parent, ops, result).legs()
+        doc: Json = {
+            "site": parent.doc["site"],
+            "currency": parent.doc["currency"],
+            "reason": request.get("reason", ""),
+            "gives_back": result,
+            "tenders": [],
+            "legs": [leg.to_json() for leg in legs],
+        }
+        number = request.get("refund_no") or f"{parent.number}-{self.engine.ids.new()[-6:]}"
+        saga = self.engine.new_saga(
+            Kind.REFUND, asked.merchant, parent.store_id, number, doc, result["amount"], State.PAYING, 0, parent.id
+        )
+        return self.engine.start(asked, saga, Secrets(), lambda tx, _: self._take(tx, parent, result["amount"]))
+
+    def _take(self, tx: Tx, parent: Saga, amount: int) -> None:
+        """Count the refund against what was paid, unless another refund has been counted since this one was priced."""
+        taken = tx.execute(
+            "UPDATE sagas SET refunded_amount = refunded_amount + :amount"
+            " WHERE id = :id AND refunded_amount = :seen AND refunded_amount + :amount <= amount",
+            {"id": parent.id, "amount": amount, "seen": parent.refunded},
+        )
+        if taken != 1:
+            raise Moved(parent.id)
+
+    def _refundable(self, merchant_id: str, checkout_id: str) -> tuple[Saga, list[Op]]:
+        saga, ops = self.engine.load(merchant_id, Kind.CHECKOUT, checkout_id)
+        if saga.state is not State.COMPLETED:
+            raise Problem("invalid-state", f"a checkout that is {saga.state} has nothing to give back")
+        return saga, ops
+
+    def _price(self, saga: Saga, request: Json) -> Json:
+        already = [earlier.doc["gives_back"] for earlier in self._earlier(saga)]
+        asked = {name: request[name] for name in _FIELDS if request.get(name) is not None}
+        asked["at"] = self.engine.now().isoformat()
+        try:
+            result: Json = refund(quote_in_force(saga)["snapshot"], already, asked)
+        except PricingErrors as errors:
+            found = [dict(error) for error in errors.errors]
+            raise Problem("refund-exceeds-paid", str(found[0]["detail"]), errors=found) from None
+        if result["amount"] <= 0:
+            raise invalid("", "nothing is left to give back", "refund-exceeds-paid")
+        return result
+
+    def _earlier(self, saga: Saga) -> list[Saga]:
+        rows = self.engine.journal.read(lambda tx: sql.children(tx, saga.id, Kind.REFUND))
+        return [saga_from(row) for row in rows]
+
+    def get(self, merchant_id: str, refund_id: str) -> Json:
+        """One refund as it stands."""
+        saga, ops = self.engine.load(merchant_id, Kind.REFUND, refund_id)
+        return refund_view(saga, ops)
+
+
+class _Plan:
+    """Plans the legs of one refund from what the checkout did."""
+
+    def __init__(self, engine: Engine, parent: Saga, ops: list[Op], result: Json) -> None:
+        self.engine, self.parent, self.ops, self.result = engine, parent, ops, result
+        self.planned = {leg.name: leg for leg in parent.legs()}
+        self.whole = result["amount"] + parent.refunded == parent.amount
+        self.out: list[Leg] = []
+
+    def legs(self) -> list[Leg]:
+        for item in self.result["tenders"]:
+            if item["amount"] > 0:
+                self._tender(next(t for t in tenders_of(self.parent) if t["id"] == item["id"]), item["amount"])
+        self._points()
+        self._coupons()
+        self._goods()
+        self._rewards()
+        self._till()
+        return self.out
+
+    def _done(self, leg: str, *hooks: str) -> Op | None:
+        """The operation that this leg ended with, if it happened."""
+        return next(
+            (op for hook in hooks for op in self.ops if (op.leg, op.hook, op.state) == (leg, hook, OpState.OK)), None
+        )
+
+    def _add(self, name: str, source: Leg, phase: Phase, hook: str, original: Op | None, params: Json) -> None:
+        if original is not None:
+            params = {**params, "original": original_of(original)}
+        self.out.append(Leg(name, source.connection, source.adapter, {phase.value: hook}, params))
+
+    def _tender(self, tender: Json, amount: int) -> None:
+        """Give money back the way it came; cash is handed over at the till, which books it."""
+        leg = self.planned.get(tender["leg"])
+        if leg is None:
+            return
+        name, params = f"refund:{leg.name}", {**leg.params, "amount": amount, "worth_amount": amount}
+        if (charge := self._done(leg.name, "payment_charge", "payment_capture")) is not None:
+            params["charged_amount"] = tender["amount"]
+            self._add(name, leg, Phase.PAY, "payment_refund", charge, params)
+        elif (held := self._done(leg.name, "value_reserve")) is not None:
+            buckets = self.result.get("accounts", {}).get("stored_value")
+            extra = {"buckets": buckets} if buckets and tender["method"] == Method.STORED_VALUE else {}
+            extra |= {"held_by": self.parent.id} if leg.connection == OWN else {}
+            self._add(name, leg, Phase.PAY, "value_return", held, {**params, **extra})
+        elif (used := self._done(leg.name, "coupon_reserve", "coupon_redeem")) is not None:
+            self._add(name, leg, Phase.PAY, "coupon_restore", used, params)
+
+    def _points(self) -> None:
+        points = self.result.get("points") or {}
+        spent, earned = self.planned.get("points"), self.planned.get("earn")
+        if points.get("returned") and spent is not None:
+            held = self._done("points", "points_reserve")
+            self._add(
+                "points", spent, Phase.SETTLE, "points_return", held, {**spent.params, "points": points["returned"]}
+            )
+        if points.get("revoked") and earned is not None:
+            given = self._done("earn", "points_earn")
+            if given is not None:
+                params = {**earned.params, "points": points["revoked"]}
+                self._add("earn", earned, Phase.SETTLE, "points_revoke", given, params)
+
+    def _coupons(self) -> None:
+        """A coupon comes back only when its last line does: the pricing engine says when."""
+        for coupon in self.result.get("coupons", ()):
+            leg = self.planned.get(f"coupon:{coupon['code']}")
+            if coupon["status"] != "available" or leg is None:
+                continue
+            used = self._done(leg.name, "coupon_reserve", "coupon_redeem")
+            self._add(leg.name, leg, Phase.SETTLE, "coupon_restore", used, leg.params)
+
+    def _goods(self) -> None:
+        leg = self.planned.get("stock")
+        if leg is None:
+            return
+        stocked = {item["sku"] for item in leg.params["items"]}
+        lines = {line["line_id"]: line for line in self.parent.doc["lines"]}
+        items: list[Json] = []
+        for back in self.result["lines"]:
+            line = lines.get(back.get("line_id", ""))
+            if line is not None and line["sku"] in stocked and back.get("quantity"):
+                items.append(
+                    {"sku": line["sku"], "quantity": back["quantity"], "counter_id": line.get("counter_id", "")}
+                )
+        if items:
+            held = self._done("stock", "stock_reserve")
+            params = {"items": items, "store_id": self.parent.store_id, "held_by": self.parent.id}
+            self._add("stock", leg, Phase.SETTLE, "stock_return", held, params)
+
+    def _rewards(self) -> None:
+        for reward in self.result.get("rewards", ()):
+            leg = self.planned.get(f"reward:{reward['id']}")
+            amount = reward.get("cancelled_amount", 0) + reward.get("clawed_back_amount", 0)
+            given = self._done(leg.name, "reward_send") if leg is not None else None
+            if leg is not None and given is not None and amount:
+                self._add(leg.name, leg, Phase.SETTLE, "reward_revoke", given, {**leg.params, "worth_amount": amount})
+
+    def _till(self) -> None:
+        """Book the return; a till that takes back only whole sales is asked to void the whole one."""
+        leg = self.planned.get("order")
+        posted = self._done("order", "order_post")
+        if leg is None or posted is None:
+            return
+        far = self.engine.caller.far(self.parent.merchant, leg.connection)
+        first = self.parent.refunded == 0
+        hook = (
+            "order_void"
+            if self.whole and first and not far.has("order_return") and far.has("order_void")
+            else "order_return"
+        )
+        params: Json = {
+            "order_no": self.parent.number,
+            "worth_amount": self.result["amount"],
+            "whole": self.whole,
+            "lines": self._returned_lines(),
+            "tenders": self._returned_tenders(),
+            "bills": leg.params.get("bills", []),
+        }
+        self._add("order", leg, Phase.POST, hook, posted, params)
+
+    def _returned_lines(self) -> list[Json]:
+        lines = {line["line_id"]: line for line in self.parent.doc["lines"]}
+        found: list[Json] = []
+        for back in self.result["lines"]:
+            line = lines.get(back.get("line_id", ""))
+            if line is not None:
+                quantity = back.get("quantity") or line["quantity"]
+                found.append({**line, "quantity": quantity, "net_amount": back["amount"]})
+        return found
+
+    def _returned_tenders(self) -> list[Json]:
+        by_id = {tender["id"]: tender for tender in tenders_of(self.parent)}
+        found: list[dict[str, Any]] = []
+        for item in self.result["tenders"]:
+            tender = by_id[item["id"]]
+            op = next((op for op in self.ops if op.leg == tender["leg"] and op.ref), None)
+            found.append({**tender, "amount": item["amount"], "ref": op.ref if op else ""})
+        return found
