@@ -109,7 +109,10 @@ def adapter_problems(adapter: Any, *, first_party: bool) -> list[str]:
     """Everything for which an adapter class is refused."""
     if not (isinstance(adapter, type) and issubclass(adapter, Adapter)):
         return [f"{adapter!r} is no subclass of gateway.sdk.Adapter"]
-    return [*_class_problems(adapter, first_party), *hook_problems(adapter, DOMAIN_SPECS, adapter.__name__)]
+    hooks = list(hook_problems(adapter, DOMAIN_SPECS, adapter.__name__))
+    if not hooks and not implemented_hooks(adapter):
+        hooks = [f"{adapter.__name__}: implements no hook"]
+    return [*_class_problems(adapter, first_party), *hooks]
 
 
 def _class_problems(adapter: type[Adapter], first_party: bool) -> Iterator[str]:
@@ -124,8 +127,6 @@ def _class_problems(adapter: type[Adapter], first_party: bool) -> Iterator[str]:
         yield f"{label}.about: expected AdapterTraits"
     if issubclass(adapter, EmbeddedAdapter) and not first_party:
         yield f"{label}: only adapters that come with the gateway may be embedded in its database"
-    if not implemented_hooks(adapter):
-        yield f"{label}: implements no hook"
     yield from _trait_problems(adapter, label)
 
 
