@@ -20,7 +20,7 @@ from xml.etree.ElementTree import ParseError as XmlError
 from defusedxml.common import DefusedXmlException  # type: ignore[import-untyped]
 from defusedxml.ElementTree import fromstring  # type: ignore[import-untyped]
 
-from plugins.department.protocol import ParseError, fen, quantity
+from plugins.department.protocol import ParseError, fen, quantity, yuan
 
 NAMESPACE = "http://tempurl.org"
 SOAP_NAMESPACE = "http://schemas.xmlsoap.org/soap/envelope/"
@@ -230,6 +230,74 @@ def _tender(row: Mapping[str, Any]) -> SaleTender:
 
 def _split(row: Mapping[str, Any]) -> SaleSplit:
     return SaleSplit(number(row, "goods_line_no"), number(row, "payment_line_no"), amount(row, "split_amount"))
+
+
+def encode_sale(sale: Sale) -> Fields:
+    """The fields ``salestotal salesitems salestenders splitpromotions`` of a sale; :func:`parse_sale` reads them."""
+    return {
+        "salestotal": _total_fields(sale),
+        "salesitems": {"salesitem": [_item_fields(item) for item in sale.items]},
+        "salestenders": {"salestender": [_tender_fields(tender) for tender in sale.tenders]},
+        "splitpromotions": {"splitpromotion": [_split_fields(split) for split in sale.splits]},
+    }
+
+
+def _total_fields(sale: Sale) -> Fields:
+    fields: Fields = dict(zip(_number_names(""), _parts(sale.number), strict=True))
+    if sale.original is not None:
+        fields.update(zip(_number_names("org"), _parts(sale.original), strict=True))
+    less = sum(item.member_less + item.promotion_less for item in sale.items)
+    return fields | {
+        "localstorecode": sale.number.store,
+        "reservedocno": sale.reference,
+        "txtime_hhmmss": sale.time,
+        "salestype": sale.kind,
+        "cashier": sale.cashier,
+        "vipcode": sale.member,
+        "netqty": f"{sum((item.quantity for item in sale.items), Decimal(0)):f}",
+        "originalamount": yuan(sale.net + less),
+        "sellingamount": yuan(sale.net + less),
+        "totaldiscountless": yuan(less),
+        "netamount": yuan(sale.net),
+        "paidamount": yuan(sale.paid),
+        "changeamount": yuan(sale.change),
+        "issueby": sale.cashier,
+        "issuedate_yyyymmdd": sale.number.txdate,
+        "issuetime_hhmmss": sale.time,
+    }
+
+
+def _parts(number: SaleNumber) -> tuple[str, str, str, str]:
+    return number.txdate, number.store, number.till, number.document
+
+
+def _item_fields(item: SaleItem) -> Fields:
+    return {
+        "iscounteritemcode": "1",
+        "lineno": str(item.line),
+        "storecode": item.counter,
+        "counteritemcode": item.slip,
+        "itemcode": item.item,
+        "plucode": item.settle_code,
+        "qty": f"{item.quantity:f}",
+        "exstk2sales": "1" if item.from_stock else "0",
+        "originalprice": yuan(item.price),
+        "sellingprice": yuan(item.price),
+        "vipdiscountless": yuan(item.member_less),
+        "totaldiscountless": yuan(item.promotion_less),
+        "netamount": yuan(item.net),
+    }
+
+
+def _tender_fields(tender: SaleTender) -> Fields:
+    amount = yuan(tender.amount)
+    row = {"lineno": str(tender.line), "tendercode": tender.code, "payamount": amount, "baseamount": amount}
+    return row | {"excessamount": "0.00", "remark": tender.reference}
+
+
+def _split_fields(split: SaleSplit) -> Fields:
+    lines = {"goods_line_no": str(split.goods_line), "payment_line_no": str(split.payment_line)}
+    return lines | {"split_amount": yuan(split.amount)}
 
 
 def encode_call(operation: str, fields: Mapping[str, Any]) -> bytes:

@@ -36,7 +36,7 @@ TEXTS = {
     "X1": "终端正忙",
     "X2": "持卡人取消交易",
     "X3": "原交易已撤销",
-    "X4": "原交易已结算,请做退货",
+    "X4": "原交易已结算或已退货,请做退货",
     "X5": "退货金额超限",
     "X6": "不支持的交易类型",
 }
@@ -258,7 +258,7 @@ class _Bank:
             return self._refuse("25")
         if row["status"] != "ok":
             return self._refuse("X3")
-        if row["batch"] != self.batch:
+        if row["batch"] != self.batch or self._given_back(row["voucher"]):
             return self._refuse("X4")
         self.connection.execute("UPDATE txn SET status = 'void' WHERE voucher = ?", (row["voucher"],))
         self._move(row["card"], change, row["amount"])
@@ -284,13 +284,14 @@ class _Bank:
         ).fetchone()
         if row is None or row["status"] != "ok":
             return self._refuse("25" if row is None else "X3")
-        given = self.connection.execute(
-            "SELECT COALESCE(SUM(amount), 0) AS n FROM txn WHERE kind = '02' AND original = ?", (row["voucher"],)
-        ).fetchone()["n"]
-        if given + self.request.amount > row["amount"]:
+        if self._given_back(row["voucher"]) + self.request.amount > row["amount"]:
             return self._refuse("X5")
         self._move(row["card"], "balance = balance + :fen", self.request.amount)
         return self._book(Kind.RETURN, self.request.amount, row["card"], row["bank"], row["voucher"])
+
+    def _given_back(self, voucher: int) -> int:
+        returned = "SELECT COALESCE(SUM(amount), 0) AS n FROM txn WHERE kind = '02' AND original = ?"
+        return int(self.connection.execute(returned, (voucher,)).fetchone()["n"])
 
     def _reprint(self) -> BankResponse:
         last = self.connection.execute("SELECT COALESCE(MAX(voucher), 0) AS n FROM txn").fetchone()["n"]
