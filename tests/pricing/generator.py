@@ -174,7 +174,11 @@ def document(r: Random, kinds: list[str] | None = None, most: int = 3) -> Docume
     if r.random() < 0.7:
         found["member"] = {"id": "m", "tier": "gold", "rate_bp": r.choice([10000, 9500, 8888]), "points_available": 900}
         if r.random() < 0.5:
-            rule = {"points": r.choice([1, 3, 100]), "amount": r.choice([1, 10, 100]), "limit_bp": r.choice([3000, 10000])}
+            rule = {
+                "points": r.choice([1, 3, 100]),
+                "amount": r.choice([1, 10, 100]),
+                "limit_bp": r.choice([3000, 10000]),
+            }
             rule["interval"] = r.choice([1, 10])
             earn = {"per_amount": 100, "points": 1, "rate_by_tier": {"gold": 15000}}
             found["points"] = {"use": r.choice([0, 77, 500]), "rule": rule, "earn": earn}

@@ -1,7 +1,7 @@
 """A second, plain implementation of the pricing rules: fractions, every set tried, nothing shared with the engine.
 
-It reads the same documents and knows nothing of how the engine is built. Slow on purpose; where it and the engine differ, one of
-them misreads the rules.
+It reads the same documents and knows nothing of how the engine is built. Slow on purpose; where it and the engine
+differ, one of them misreads the rules.
 """
 
 from fractions import Fraction
@@ -131,7 +131,9 @@ class Pricing:
         if benefit.kind == "exchange" or (benefit.kind == "count_pass" and sku):
             targets = [i for i in scope if self.lines[i].get("sku") == sku]
         reached = [
-            t for t in benefit.tiers if sum(self.marks[benefit.basis][i] for i in measured) >= t.get("threshold_amount", 0)
+            t
+            for t in benefit.tiers
+            if sum(self.marks[benefit.basis][i] for i in measured) >= t.get("threshold_amount", 0)
         ]
         before = (sum(self.net), self.given)
         if reached and targets:

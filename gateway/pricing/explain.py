@@ -1,0 +1,146 @@
+"""A priced document as tables for people: what each line costs and why, what was refused, who pays and gets what."""
+
+import unicodedata
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gateway.domain.money import format_yuan
+
+Row = Sequence[str]
+
+
+def _width(text: str) -> int:
+    """Columns on a terminal: Chinese characters take two."""
+    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def table(title: str, head: Row, rows: Sequence[Row], numbers: int = 0) -> list[str]:
+    """An aligned table; the last `numbers` columns are flush right. Nothing when there are no rows."""
+    if not rows:
+        return []
+    widths = [max(_width(row[i]) for row in (head, *rows)) for i in range(len(head))]
+    lines = [title]
+    for row in (head, *rows):
+        cells = []
+        for i, cell in enumerate(row):
+            space = " " * (widths[i] - _width(cell))
+            cells.append(space + cell if i >= len(head) - numbers else cell + space)
+        lines.append("  " + "  ".join(cells).rstrip())
+    return [*lines, ""]
+
+
+def explain(result: Mapping[str, Any]) -> str:
+    """The Out document as text, in yuan."""
+    parts = [
+        *_lines(result),
+        *_benefits(result),
+        *_refused(result),
+        *_given(result),
+        *_sum(result),
+        *_paid(result),
+        *_parties(result),
+    ]
+    for number, refund in enumerate(result["refunds"], 1):
+        parts += _refund(number, refund, result)
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def _lines(result: Mapping[str, Any]) -> list[str]:
+    rows = [
+        [
+            line["line_id"],
+            line["sku"] or "",
+            line["quantity"],
+            format_yuan(line["unit_amount"]),
+            format_yuan(line["gross_amount"]),
+            " ".join(f"{a['id']} -{format_yuan(a['amount'])}" for a in line["allocations"]),
+            format_yuan(line["net_amount"]),
+        ]
+        for line in result["lines"]
+    ]
+    return table("Lines", ["line", "sku", "quantity", "unit", "gross", "taken off", "net"], rows, 1)
+
+
+def _benefits(result: Mapping[str, Any]) -> list[str]:
+    rows = []
+    for applied in result["applied"]:
+        places = [
+            f"{line['line_id']} {format_yuan(allocation['amount'])}"
+            for line in result["lines"]
+            for allocation in line["allocations"]
+            if (allocation["kind"], allocation["id"]) == (applied["kind"], applied["id"])
+        ]
+        bearers = " ".join(f"{part['party']} {format_yuan(part['amount'])}" for part in applied["funding"])
+        rule = applied.get("rule", applied["kind"])
+        rows.append([applied["id"], rule, ", ".join(places), bearers, format_yuan(applied["amount"])])
+    return table("Benefits, in the order of application", ["id", "kind", "on lines", "borne by", "amount"], rows, 1)
+
+
+def _refused(result: Mapping[str, Any]) -> list[str]:
+    rows = []
+    for rejected in result["rejected"]:
+        missing = ""
+        if "missing_amount" in rejected:
+            missing = f"{format_yuan(rejected['missing_amount'])} more would do"
+        elif "missing_quantity" in rejected:
+            missing = f"{rejected['missing_quantity']} more would do"
+        rows.append([rejected["id"], rejected["kind"], rejected["reason"], missing])
+    return table("Refused", ["id", "kind", "reason", ""], rows)
+
+
+def _given(result: Mapping[str, Any]) -> list[str]:
+    rows = [[g["id"], "gift", f"{g['sku']} × {g['quantity']}", format_yuan(g["value_amount"])] for g in result["gifts"]]
+    rows += [[r["id"], r["kind"], "", format_yuan(r["amount"])] for r in result["rewards"]]
+    return table("Given beside", ["id", "kind", "what", "worth"], rows, 1)
+
+
+def _sum(result: Mapping[str, Any]) -> list[str]:
+    rows = [["gross", format_yuan(result["gross_amount"])]]
+    rows.append(["discount", format_yuan(-result["discount_amount"])])
+    for fee in result["fees"]:
+        rows.append([f"{fee['kind']} {fee['fee_id']}", format_yuan(fee["amount"])])
+        rows += [[f"  {s['from'][11:16]}-{s['to'][11:16]}", format_yuan(s["amount"])] for s in fee["segments"]]
+    if result["points"]["used"]:
+        rows.append([f"{result['points']['used']} points", format_yuan(-result["points"]["amount"])])
+    if result["rounding_amount"]:
+        rows.append(["rounded off", format_yuan(-result["rounding_amount"])])
+    rows.append(["payable", format_yuan(result["payable_amount"])])
+    if result["forfeited_amount"]:
+        rows.append(["(forfeited)", format_yuan(result["forfeited_amount"])])
+    return table("Sum", ["", result["currency"]], rows, 1)
+
+
+def _paid(result: Mapping[str, Any]) -> list[str]:
+    """The line by tender matrix."""
+    tenders = [tender["id"] for tender in result["tenders"]]
+    if not tenders:
+        return []
+    places = [line["line_id"] for line in result["lines"]] + [fee["fee_id"] for fee in result["fees"]]
+    amounts = {(s.get("line_id") or s.get("fee_id"), s["tender_id"]): s["amount"] for s in result["splits"]}
+    rows = [[place, *(format_yuan(amounts.get((place, tender), 0)) for tender in tenders)] for place in places]
+    rows.append(["all", *(format_yuan(tender["amount"]) for tender in result["tenders"])])
+    heads = [f"{tender['id']} {tender['method']}" for tender in result["tenders"]]
+    return table("Paid by", ["", *heads], rows, len(heads))
+
+
+def _parties(result: Mapping[str, Any]) -> list[str]:
+    if len({entry["party"] for entry in result["settlement"]}) < 2:
+        return []
+    rows = [
+        [entry["party"], entry["kind"], format_yuan(entry["basis_amount"]), format_yuan(entry["amount"])]
+        for entry in result["settlement"]
+    ]
+    rows += [[f"guide {c['guide_id']}", "commission", "", format_yuan(c["amount"])] for c in result["commission"]]
+    return table("Settlement", ["party", "kind", "basis", "amount"], rows, 2)
+
+
+def _refund(number: int, refund: Mapping[str, Any], result: Mapping[str, Any]) -> list[str]:
+    rows = [
+        [item.get("line_id") or item.get("fee_id", ""), item.get("quantity", ""), format_yuan(item["amount"])]
+        for item in refund["lines"]
+    ]
+    rows += [[f"to {tender['id']}", "", format_yuan(tender["amount"])] for tender in refund["tenders"]]
+    rows += [[f"kept for {d['id']}", "", format_yuan(d["amount"])] for d in refund["deductions"]]
+    rows += [[f"coupon {coupon['code']}", coupon["status"], ""] for coupon in refund["coupons"]]
+    rows.append(["altogether", "", format_yuan(refund["amount"])])
+    return table(f"Refund {number} ({refund['policy']})", ["", "", result["currency"]], rows, 1)
