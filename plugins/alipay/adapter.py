@@ -86,7 +86,7 @@ class AlipayAdapter(Adapter):
             context.http,
             settings["endpoint"],
             settings["app_id"],
-            read_private_key(settings["app_private_key"].reveal()),
+            read_private_key(settings["app_private_key"].reveal(), checked=True),
             self._alipay_key,
             context.clock,
             token.reveal() if token else "",
