@@ -53,6 +53,22 @@ def _psycopg(found: re.Match[str]) -> str:
     return "%%" if found.group(3) else f"%({found.group(2)})s"
 
 
+def numbered_sql(sql: str) -> tuple[str, tuple[str, ...]]:
+    """The statement as PostgreSQL itself takes it, with ``$1`` for the first name, and the names. ``StorageMisuse``."""
+    refuse_control(sql)
+    names: list[str] = []
+
+    def number(found: re.Match[str]) -> str:
+        name = found.group(2)
+        if name is None:
+            return found.group(0)
+        if name not in names:
+            names.append(name)
+        return f"${names.index(name) + 1}"
+
+    return _PARAMETER.sub(number, sql), tuple(names)
+
+
 def refuse_control(sql: str) -> None:
     """Raise ``StorageMisuse`` when the statement begins with a word that would end the transaction."""
     word = _FIRST_WORD.match(sql)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import psycopg
-from psycopg.adapt import Loader
 from psycopg.pq import ExecStatus, TransactionStatus
-from psycopg.rows import dict_row
 from psycopg.types.bool import BoolDumper
 from psycopg.types.numeric import Int8Dumper
 from psycopg.types.string import StrDumper
+
+from gateway.store.dialect import Translated, postgres_sql
+from gateway.store.postgres_statement import Statements, failure
+
+_SQL = Translated(postgres_sql)
 
 
 class _Int8Bool(BoolDumper):
@@ -22,67 +26,66 @@ class _Int8Bool(BoolDumper):
         return b"1" if obj else b"0"
 
 
-class _BoolAsInt(Loader):
-    """A boolean comes as 0 or 1."""
-
-    def load(self, data: Any) -> int:
-        return 1 if bytes(data) == b"t" else 0
-
-
-class _NumericAsNumber(Loader):
-    """A sum over BIGINT is NUMERIC on PostgreSQL: it comes as ``int``; with a fraction as ``float``, as on SQLite."""
-
-    def load(self, data: Any) -> int | float:
-        text = bytes(data)
-        return int(text) if text.lstrip(b"-").isdigit() else float(text)
+#: Beyond so many prepared statements (lists of varying length make many) a connection is replaced.
+_MOST_STATEMENTS = 2000
 
 
 class Session:
-    """A connection with the one cursor it uses all its life: making a cursor costs as much as a statement."""
+    """A connection with its prepared statements."""
 
     def __init__(self, url: str, busy_seconds: float) -> None:
-        self.connection: psycopg.Connection[dict[str, Any]] = psycopg.connect(
+        self.connection: psycopg.Connection[Any] = psycopg.connect(
             url,
             autocommit=True,
-            row_factory=dict_row,
             connect_timeout=max(2, int(busy_seconds)),
-            prepare_threshold=2,
             application_name="o2o-gateway",
             options=_options(busy_seconds),
+            **_KEEPALIVE,
         )
-        self.connection.prepared_max = 500
-        adapters = self.connection.adapters
-        adapters.register_dumper(int, Int8Dumper)  # always 8 bytes: one prepared statement whatever the value
-        adapters.register_dumper(bool, _Int8Bool)
-        adapters.register_dumper(str, StrDumper)  # typed as text, not unknown
-        adapters.register_loader("bool", _BoolAsInt)
-        adapters.register_loader("numeric", _NumericAsNumber)
-        self.cursor = self.connection.cursor()
+        self._pgconn = self.connection.pgconn
+        self.statements = Statements(self._pgconn)
+        self._many: psycopg.Cursor[Any] | None = None
+
+    def many(self, sql: str, rows: Sequence[Mapping[str, Any]]) -> int:
+        """Run one statement for many rows, sent in one go; how many rows it touched. Raises ``psycopg.Error``."""
+        if self._many is None:
+            self._many = _cursor(self.connection)
+        self._many.executemany(_SQL[sql], rows)  # type: ignore[arg-type, unused-ignore]
+        return self._many.rowcount
 
     def control(self, command: bytes) -> None:
         """Send BEGIN, COMMIT or ROLLBACK, past the machinery for results. Raises ``psycopg.Error``."""
-        pgconn = self.connection.pgconn
-        result = pgconn.exec_(command)
-        if result.status == ExecStatus.COMMAND_OK:
-            return
-        error = psycopg.errors.error_from_result(result)
-        if error.sqlstate is None:  # the server said nothing: the connection broke
-            raise psycopg.OperationalError(pgconn.get_error_message())
-        raise error
+        result = self._pgconn.exec_(command)
+        if result.status != ExecStatus.COMMAND_OK:
+            raise failure(self._pgconn, result)
 
     def settle(self) -> bool:
         """End whatever transaction is left open; False when the connection is of no more use."""
-        pgconn = self.connection.pgconn
+        pgconn = self._pgconn
         if pgconn.transaction_status in (TransactionStatus.INTRANS, TransactionStatus.INERROR):
             try:
                 self.control(b"ROLLBACK")
             except psycopg.Error:
                 return False
-        return pgconn.transaction_status == TransactionStatus.IDLE
+        return pgconn.transaction_status == TransactionStatus.IDLE and len(self.statements) < _MOST_STATEMENTS
 
     def close(self) -> None:
         """Close the connection."""
         self.connection.close()
+
+
+#: A server that vanishes without a word is noticed within half a minute.
+_KEEPALIVE: dict[str, Any] = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
+_KEEPALIVE["tcp_user_timeout"] = 25_000
+
+
+def _cursor(connection: psycopg.Connection[Any]) -> psycopg.Cursor[Any]:
+    """A cursor that writes values as :mod:`gateway.store.postgres_statement` does; its statements are not kept."""
+    connection.prepare_threshold = None
+    connection.adapters.register_dumper(int, Int8Dumper)
+    connection.adapters.register_dumper(bool, _Int8Bool)
+    connection.adapters.register_dumper(str, StrDumper)
+    return connection.cursor()
 
 
 def _options(busy_seconds: float) -> str:

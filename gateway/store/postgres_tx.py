@@ -8,65 +8,66 @@ from typing import Any, NoReturn, cast
 
 import psycopg
 
-from gateway.store.dialect import Translated, postgres_sql
 from gateway.store.errors import StorageError, StorageMisuse
 from gateway.store.port import NONE, Params, Row
 from gateway.store.postgres_errors import translate
+from gateway.store.postgres_session import Session
 
-_SQL = Translated(postgres_sql)
+_MANY = 10  # from so many rows on, sending them in one go is worth its machinery
 
 
 class _Ended:
-    """Stands in for the cursor once the unit has ended."""
+    """Stands in for the session once the unit has ended."""
 
-    def execute(self, *_: Any) -> NoReturn:
+    @property
+    def statements(self) -> NoReturn:
         raise StorageMisuse("this unit has ended; its transaction must not be kept")
 
-    executemany = execute
+    many = statements
 
 
-_ENDED: Any = _Ended()
+_ENDED = cast(Session, _Ended())
 
 
 class PostgresTx:
     """See :class:`gateway.store.port.Tx`. ``broken`` is the store's first error, ``cause`` the server's."""
 
-    __slots__ = ("_cursor", "broken", "cause")
+    __slots__ = ("_session", "broken", "cause")
     dialect = "postgresql"
 
-    def __init__(self, cursor: psycopg.Cursor[dict[str, Any]]) -> None:
-        self._cursor: Any = cursor
+    def __init__(self, session: Session) -> None:
+        self._session = session
         self.broken: StorageError | None = None
         self.cause: psycopg.Error | None = None
 
     def execute(self, sql: str, params: Params = NONE) -> int:
         """See :meth:`gateway.store.port.Tx.execute`."""
         try:
-            self._cursor.execute(_SQL[sql], params)
+            return self._session.statements.count(sql, params)
         except psycopg.Error as error:
             raise self._break(error) from error
-        count: int = self._cursor.rowcount
-        return max(0, count)
 
     def execute_many(self, sql: str, rows: Sequence[Params]) -> int:
         """See :meth:`gateway.store.port.Tx.execute_many`."""
         try:
-            self._cursor.executemany(_SQL[sql], rows)
+            if len(rows) < _MANY:
+                return sum(self._session.statements.count(sql, row) for row in rows)
+            return self._session.many(sql, rows)
         except psycopg.Error as error:
             raise self._break(error) from error
-        return max(0, self._cursor.rowcount) if rows else 0
 
     def one(self, sql: str, params: Params = NONE) -> Row | None:
         """See :meth:`gateway.store.port.Tx.one`."""
         try:
-            return cast("Row | None", self._cursor.execute(_SQL[sql], params).fetchone())
+            rows: list[Any] = self._session.statements.rows(sql, params, 1)
         except psycopg.Error as error:
             raise self._break(error) from error
+        return rows[0] if rows else None
 
     def all(self, sql: str, params: Params = NONE) -> list[Row]:
         """See :meth:`gateway.store.port.Tx.all`."""
         try:
-            return cast("list[Row]", self._cursor.execute(_SQL[sql], params).fetchall())
+            return cast("list[Row]", self._session.statements.rows(sql, params))
         except psycopg.Error as error:
             raise self._break(error) from error
 
@@ -76,8 +77,8 @@ class PostgresTx:
         self.one("SELECT pg_advisory_xact_lock(:key) AS locked", {"key": key})
 
     def end(self) -> None:
-        """Cut the cursor off."""
-        self._cursor = _ENDED
+        """Cut the connection off."""
+        self._session = _ENDED
 
     def _break(self, error: psycopg.Error) -> StorageError:
         found = translate(error)

@@ -29,7 +29,7 @@ def run_unit(session: Session, begin: bytes, fn: Callable[[Tx], T]) -> T:
 
     A transaction that was not committed is left for the caller to end.
     """
-    tx = PostgresTx(session.cursor)
+    tx = PostgresTx(session)
     _begin(session, begin)
     try:
         result = fn(tx)

@@ -214,14 +214,14 @@ def test_interruption_of_the_commit_is_told_as_unknown() -> None:
 
 
 def test_leader_commits_one_batch_and_hands_on() -> None:
-    """No thread may work for the others for ever: the next batch has another leader, and none passes the limit."""
-    leaders: list[tuple[int, int]] = []
+    """No thread may work for the others for ever: who waits leads the next batch, and no batch passes the limit."""
+    batches: list[tuple[int, int, int]] = []
 
     def commit(batch: Batch) -> None:
         while batch.take() is not None:
             pass
+        batches.append((threading.get_ident(), len(batch.units), len(group._queue)))
         time.sleep(0.001)
-        leaders.append((threading.get_ident(), len(batch.units)))
 
     group = Group(commit, busy_seconds=10, most=4)
 
@@ -234,10 +234,11 @@ def test_leader_commits_one_batch_and_hands_on() -> None:
         thread.start()
     for thread in threads:
         thread.join(10)
-    assert sum(size for _, size in leaders) == 160
-    assert max(size for _, size in leaders) == 4
-    first = [ident for ident, _ in leaders[:20]]  # later on a thread may be alone
-    assert all(one != next_one for one, next_one in pairwise(first)), "a thread led on while others waited"
+    assert sum(size for _, size, _ in batches) == 160
+    assert max(size for _, size, _ in batches) == 4
+    handed_on = [(leader, heir) for (leader, _, waiting), (heir, _, _) in pairwise(batches) if waiting]
+    assert len(handed_on) > 10
+    assert all(leader != heir for leader, heir in handed_on), "a thread led on while others waited"
 
 
 def test_waiting_is_bounded(tmp_path: Path) -> None:
