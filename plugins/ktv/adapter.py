@@ -50,7 +50,7 @@ from gateway.sdk import (
     Traits,
     hookimpl,
 )
-from plugins.ktv import mapping, posting, replies, rooms
+from plugins.ktv import deposits, mapping, posting, replies, rooms
 from plugins.ktv import protocol as p
 from plugins.ktv.asking import Asking, awaiting
 from plugins.ktv.client import Burst, Client, Line, Refusal
@@ -95,7 +95,7 @@ class KtvAdapter(Adapter):
         timeouts = settings["connect_timeout_s"], settings["command_timeout_s"]
         self.client = Client(Line(settings["host"], settings["port"], settings["encoding"], *timeouts))
         self.areas = tuple(settings["areas"])
-        self.prices = Prices(settings["price_cache_s"])
+        self.prices = Prices(settings["price_cache_s"], settings["packages"])
         self.codes = posting.Codes(settings["tenders"], settings["drinks"], re.compile(settings["drink_pattern"]))
 
     def check(self) -> None:
@@ -255,18 +255,17 @@ class KtvAdapter(Adapter):
     def deposit_post(self, request: DepositPost, call: Call) -> Change:
         """Note a deposit on the session's bill, or on a room before it is opened."""
         self._own_store(request.site.store_id)
-        target = posting.deposit_target(request)
-        return self._change(call, lambda burst: posting.move_deposit(burst, target, request.amount, call))
+        target = deposits.target_of(request)
+        return self._change(call, lambda burst: deposits.take(burst, target, request.amount, self.areas, call))
 
     @hookimpl
     def deposit_void(self, request: DepositVoid, call: Call) -> Change:
         """Note what was given back of a deposit; what was used stands on the bill as a payment already."""
         self._own_store(request.site.store_id)
-        target = posting.deposit_target(request)
-        back = request.amount - request.used_amount
+        target, back = deposits.target_of(request), deposits.given_back(request)
         if back <= 0:
             return Done(ref=request.original.ref, amount=0, facts={"target": target})
-        return self._change(call, lambda burst: posting.move_deposit(burst, target, -back, call))
+        return self._change(call, lambda burst: deposits.give_back(burst, target, back, request.original, call))
 
     @hookimpl
     def order_query(self, request: Query) -> Answer:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from gateway.sdk import (
     ActionType,
     Answer,
+    DepositVoid,
     Done,
     NextAction,
     NotFound,
@@ -19,7 +20,7 @@ from gateway.sdk import (
     Query,
     SessionExtend,
 )
-from plugins.ktv import mapping, posting, rooms
+from plugins.ktv import deposits, mapping, posting, rooms
 from plugins.ktv import protocol as p
 from plugins.ktv.client import Burst, Refusal
 
@@ -99,11 +100,15 @@ class Asking:
     _order_return = _order_void
 
     def _deposit_post(self, query: Query) -> Answer:
-        target = posting.deposit_target(query.request)
-        found = rooms.read_bill(self.burst, target).with_ref("Y", mapping.reference(query.key))
-        return posting.deposit_done(found, target, replayed=True) if found else NotFound()
+        return self._deposit(query, deposits.target_of(query.request))
 
-    _deposit_void = _deposit_post
+    def _deposit_void(self, query: Query) -> Answer:
+        request: DepositVoid = query.request
+        return self._deposit(query, deposits.find(self.burst, deposits.target_of(request), request.original))
+
+    def _deposit(self, query: Query, target: str) -> Answer:
+        found = rooms.read_bill(self.burst, target).with_ref("Y", mapping.reference(query.key))
+        return deposits.done(found, target, replayed=True) if found else NotFound()
 
 
 def awaiting(session: str) -> Pending:

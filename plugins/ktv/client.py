@@ -26,6 +26,8 @@ T = TypeVar("T")
 FOREIGN_MOST = 8
 #: How often a look is tried in all.
 LOOKS = 2
+#: Commands that carry personal data.
+PERSONAL = ("MB", "BK")
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ class Burst:
         try:
             return p.encode_request(command, seq, fields, self._client.line.encoding)
         except p.ParseError as error:
-            raise NotSent(f"{command} cannot be put into the till's character set: {error}") from None
+            raise NotSent(f"{command}: {_harmless(command, error)}") from None
 
     def _exchange(self, command: str, fields: tuple[str, ...], *, changing: bool = False) -> p.Reply:
         seq = next(self._client.sequence) % 1_000_000_000
@@ -145,7 +147,7 @@ class Burst:
         try:
             return p.parse_reply(connection.read_exactly(int(head)), self._client.line.encoding)
         except p.ParseError as error:
-            raise InvalidReply(str(error)) from None
+            raise InvalidReply(f"not a reply of this till ({type(error).__name__})") from None
 
     def _understood(self, reply: p.Reply, read: Callable[[p.Reply], T]) -> T:
         if reply.ret == p.BUSY:
@@ -157,13 +159,18 @@ class Burst:
         try:
             return read(reply)
         except p.ParseError as error:
-            raise InvalidReply(str(error)) from None
+            raise InvalidReply(f"{reply.command}: {_harmless(reply.command, error)}") from None
 
     def _classed(self, error: AdapterError) -> AdapterError:
         """The class that holds for the whole hook call: unknown as soon as something may have acted."""
         if self.acted or self.unsure:
             return error if isinstance(error, OutcomeUnknown) else OutcomeUnknown(str(error))
         return error if isinstance(error, NotSent) else NotSent(f"only looked, nothing changed: {error}")
+
+
+def _harmless(command: str, error: p.ParseError) -> str:
+    """What is wrong, without the values where they may be somebody's name or number."""
+    return "a field that does not read" if command in PERSONAL else str(error)
 
 
 class Refusal(Exception):

@@ -74,7 +74,7 @@ TENDERS = {
     "cash": "RMB",
     "on_account": "GZ",
 }
-DISCOUNT, POINTS = "YHQ", "JF"
+DISCOUNT, POINTS, DEPOSIT, PLATFORM = "YHQ", "JF", "YJ", "PT"
 
 #: A settled room is cleaned, and turns idle by itself after about this long.
 CLEANING_TAKES = timedelta(minutes=11)
@@ -237,11 +237,13 @@ def to_rates(slots: list[replies.PriceSlot], day: date, start: datetime, end: da
     return [rate for rate in rates if rate.start < end and start < rate.end]
 
 
-def to_packages(packages: list[replies.Package]) -> tuple[SlotPackage, ...]:
-    """Packages as they can be sold."""
-    return tuple(
-        SlotPackage(sku=each.code, name=each.name, amount=each.amount, minutes=each.minutes) for each in packages
-    )
+def to_packages(packages: list[replies.Package], deals: Mapping[str, str]) -> tuple[SlotPackage, ...]:
+    """Packages as they can be sold: under the till's codes, and under the SKUs of deals that stand for one."""
+    known = {each.code: each for each in packages}
+    named = [(code, known[code]) for code in known] + [
+        (sku, known[code]) for sku, code in deals.items() if code in known
+    ]
+    return tuple(SlotPackage(sku=sku, name=each.name, amount=each.amount, minutes=each.minutes) for sku, each in named)
 
 
 def to_member(found: replies.Member, rates: Mapping[str, int]) -> Member:

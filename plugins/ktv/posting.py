@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gateway.sdk import (
     Call,
     Change,
     Declined,
     DeclineReason,
-    DepositPost,
-    DepositVoid,
     Done,
     InvalidReply,
     NotSupported,
@@ -124,13 +122,20 @@ class Posting:
     def _missing(self, bill: replies.Bill) -> list[Row]:
         """The payment rows still to be sent; the discount never exceeds what the tenders leave due."""
         rows = [row for row in wanted_rows(self.request, self.call.key, self.codes) if not has(bill, row)]
+        rows = [self._payable(row, bill) for row in rows]
         left = bill.due - sum(row.amount for row in rows)
         for row in benefit_rows(self.request, self.call.key):
             amount = min(row.amount, left)
             if amount > 0 and not bill.with_ref("P", row.ref):
-                rows.append(Row(row.tender, amount, row.ref))
+                rows.append(replace(row, amount=amount))
                 left -= amount
         return rows
+
+    def _payable(self, row: Row, bill: replies.Bill) -> Row:
+        """A deposit pays only where the till holds one; one that it was never told of is money at the platform."""
+        if row.tender == mapping.DEPOSIT and bill.deposit < row.amount:
+            return replace(row, tender=mapping.PLATFORM)
+        return row
 
     def _pay(self, row: Row) -> None:
         with self.call.step("PY", row.ref):
@@ -267,37 +272,6 @@ def bill_of_sale(original: Original) -> str:
     if not bill:
         raise NotSupported("it is not known which bill the sale stands on")
     return str(bill)
-
-
-# ---------------------------------------------------------------- deposits
-
-
-def deposit_target(request: DepositPost | DepositVoid) -> str:
-    """Where a deposit stands: the session's bill, or the room until it is opened (the deposit then moves along)."""
-    session = "" if request.session_id.startswith("Y") else request.session_id
-    target = session or request.resource_id
-    if not target:
-        raise NotSupported("the till keeps deposits on a bill or a room: neither is named")
-    return target
-
-
-def move_deposit(burst: Burst, target: str, amount: int, call: Call) -> Change:
-    """Take (positive) or give back (negative) a deposit, unless the till shows it with our reference."""
-    ref = mapping.reference(call.key)
-    if found := read_bill(burst, target).with_ref("Y", ref):
-        return deposit_done(found, target, replayed=True)
-    with call.step("YJ", ref):
-        burst.change("YJ", target, p.format_money(amount), ref, read=replies.read_number)
-    found = read_bill(burst, target).with_ref("Y", ref)
-    if not found:
-        raise InvalidReply("the till does not show the deposit")
-    return deposit_done(found, target)
-
-
-def deposit_done(found: list[replies.BillMoney], target: str, replayed: bool = False) -> Done:
-    """A deposit's movement that the till shows; the amount is positive whichever way it went."""
-    amount = abs(sum(row.amount for row in found))
-    return Done(ref=found[-1].number, amount=amount, facts={"target": target}, replayed=replayed)
 
 
 # ---------------------------------------------------------------- closing

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 
 from gateway.sdk import RateSlot, SlotPackage
@@ -19,8 +20,9 @@ DAYS_MOST = 3
 class Prices:
     """PL by class and day; thread-safe."""
 
-    def __init__(self, keep_s: float) -> None:
+    def __init__(self, keep_s: float, deals: Mapping[str, str]) -> None:
         self._keep = keep_s
+        self._deals = deals
         self._lists: dict[tuple[str, date], tuple[float, PriceList]] = {}
         self._lock = threading.Lock()
 
@@ -37,7 +39,7 @@ class Prices:
             for rate in mapping.to_rates(slots, day, start, end)
         ]
         packages = lists[0][1] if lists else []
-        return tuple(rates), mapping.to_packages(packages)
+        return tuple(rates), mapping.to_packages(packages, self._deals)
 
     def _list(self, burst: Burst, room_class: str, day: date) -> PriceList:
         now = time.monotonic()

@@ -39,7 +39,7 @@ class KtvSimulator(Simulator):
         if "clock" in self.options:
             self._moved = p.parse_time(self.options["clock"]).timestamp() - time.time()
         self.till = Till(data, self.now, float(self.options.get("lazy_s", "5")))
-        self._answered = 0
+        self.answered = 0
         self._stopped = threading.Event()
         self._socket: socket.socket | None = None
         self._peer: socket.socket | None = None
@@ -112,11 +112,8 @@ class KtvSimulator(Simulator):
         if fault := take("late_success", op):
             self._later(request, fault.value / 1000)
             return False
-        if take("error", op):
-            peer.sendall(p.frame(f"{op}|{request.seq}|{p.BUSY}|系统忙,请稍后再试".encode("gbk")))
-            return True
-        if op in CHANGES and take("disk_full", op):
-            peer.sendall(p.frame(f"{op}|{request.seq}|{p.BUSY}|磁盘空间不足".encode("gbk")))
+        if (trouble := self._trouble(op)) is not None:
+            peer.sendall(p.frame(Reply(op, request.seq, *trouble, []).body()))
             return True
         reply = self._act(request)
         if take("duplicate", op):
@@ -129,14 +126,23 @@ class KtvSimulator(Simulator):
             return False
         return spoil(peer, reply, self.faults, op)
 
+    def _trouble(self, op: str) -> tuple[int, str] | None:
+        """RET and TEXT of a fault by which the till answers without acting."""
+        if self.faults.take("error", op):
+            return p.BUSY, "系统忙,请稍后再试"
+        if op in CHANGES and self.faults.take("disk_full", op):
+            return p.BUSY, "磁盘空间不足"
+        fault = self.faults.take("new_code", op)
+        return (fault.value, "新版本错误") if fault else None
+
     def _act(self, request: p.Request) -> Reply:
         """Carry out a request; now and then TEXT has a ``|`` in it, because the printer has something to say."""
         try:
             fields, code, text = self.till.run(request.command, request.fields), p.OK, "成功"
         except Refused as refusal:
             fields, code, text = [], refusal.code, refusal.text
-        self._answered += 1
-        if self._answered % 4 == 0:
+        self.answered += 1
+        if self.answered % 4 == 0:
             text += "|3号打印机缺纸"
         reply = Reply(request.command, request.seq, code, text, fields)
         return reply if reply.fits else Reply(request.command, request.seq, p.TOO_LONG, "数据过长,请分区查询", [])

@@ -18,6 +18,7 @@ EXTRA_FAULTS = {
     "other_reply": "act, then first answer with another client's reply; value = 1: and never with ours",
     "state_jump": "after this command somebody at the desk opens a room; value = its number, 0 = the first idle one",
     "lose_memory": "the next restart (lever) forgets the states of rooms; bills stay",
+    "new_code": "answer with a RET that no list has, without acting; value = the RET",
     "disk_full": "a changing command answers 磁盘空间不足 without acting",
 }
 

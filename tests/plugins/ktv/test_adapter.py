@@ -175,6 +175,7 @@ def test_a_room_is_opened_with_a_package(open_till):
     bill = till.bill(done.ref)
     assert isinstance(done, Done) and (bill["plan"], bill["room_fee"], bill["guests"]) == ("TG01", 12800, 4)
     assert done.facts["due_amount"] == 12800
+    assert "MT-DEAL-88" in [each.sku for each in slots(till)["806"].packages], "the deal can be sold by its own name"
 
 
 def test_a_room_that_another_has_is_declined(till):
@@ -414,6 +415,35 @@ def test_a_deposit_for_a_room_follows_it_pays_and_goes_back(till):
 KEY = "01JQZX7K3M9PABCDEFGHJKMN99"
 
 
+def test_a_deposit_is_given_back_from_the_bill_that_took_it_over_even_when_that_is_settled(till):
+    till.open("805")
+    key = till.key()
+    done = till.once("deposit_post", DepositPost(site=till.site(), amount=30000, order_no="A1", resource_id="801"), key)
+    till.open("806")
+    number = till.open("801")
+    till.once("order_post", till.sale("", 16800, bills=[number], methods=(Method.DEPOSIT,)))
+    till.shop.do("set_state", room="801", state=0)
+    original = Original(key=key, ref=done.ref, facts=done.facts)
+    void = DepositVoid(original=original, site=till.site(), amount=30000, used_amount=16800, resource_id="801")
+    back_key = till.key()
+    back = till.once("deposit_void", void, back_key)
+    assert back.amount == 13200 and back.facts["target"] == number
+    query = Query(hook="deposit_void", key=back_key, request=void, sent_at=datetime.now(UTC))
+    assert till.adapter.order_query(query).amount == 13200
+    assert till.shop.books()["money"]["deposits_held"] == 0
+
+
+def test_a_deposit_that_the_till_was_never_told_of_is_booked_as_money_at_the_platform(till):
+    number = till.open("801")
+    till.once("order_post", till.sale(number, 16800, methods=(Method.DEPOSIT,)))
+    assert till.paid(number) == [("PT", 16800)]
+
+
+def test_a_deposit_needs_a_place(till):
+    with pytest.raises(NotSupported):
+        till.once("deposit_post", DepositPost(site=till.site(), amount=100, order_no="A1"))
+
+
 def test_the_statement_has_every_bill_of_the_evening_by_tender(till):
     number, key = till.open("801"), till.key()
     till.once("order_post", till.sale(number, 10000, 6800, methods=(Method.CASH, Method.VOUCHER)), key)
@@ -474,3 +504,43 @@ def test_a_changing_hook_keeps_to_its_deadline(till):
     with pytest.raises(NotSent):
         till.once("session_open", till.opening("801"), seconds=0.5)
     assert datetime.now(UTC) - started < timedelta(seconds=1.5)
+
+
+# ---------------------------------------------------------------- cost, and what is never shown
+
+
+COSTS = {"bill_find": 1, "session_open": 3, "session_extend": 3, "order_post": 4, "order_void": 3, "session_close": 2}
+
+
+def test_how_many_commands_each_hook_costs(till):
+    """Each command takes the real till up to four seconds: nothing may be asked twice without need."""
+    spent, key = {}, till.key()
+
+    def count(hook, act):
+        before = till.shop.simulator.answered
+        result = act()
+        spent[hook] = till.shop.simulator.answered - before
+        return result
+
+    number = count("session_open", lambda: till.open("801"))
+    count("bill_find", lambda: till.adapter.bill_find(BillLookup(store_id="s1", resource_id="801")))
+    count("session_extend", lambda: till.once("session_extend", extension(till, number)))
+    due = till.bill(number)["total"]
+    count("order_post", lambda: till.once("order_post", till.sale("", due, bills=[number]), key))
+    count("order_void", lambda: voided(till, number, key))
+    other = till.open("802")
+    till.shop.do("pay", bill=other, amount=16800)
+    count("session_close", lambda: till.once("session_close", SessionClose(site=till.site(), session_id=other)))
+    assert spent == COSTS
+
+
+def test_nothing_personal_is_logged(till, caplog):
+    caplog.set_level("DEBUG")
+    till.adapter.member_find(MemberLookup(identity=Identity(type=IdentityType.PHONE, value=Secret("13900000001"))))
+    till.shop.fault("garbage", "MB", times=None)
+    with pytest.raises(NotSent) as caught:
+        till.adapter.member_find(MemberLookup(identity=Identity(type=IdentityType.PHONE, value=Secret("13900000001"))))
+    assert "13900000001" not in caplog.text + str(caught.value)
+    with pytest.raises(NotSent) as refused:
+        till.adapter.member_find(MemberLookup(identity=Identity(type=IdentityType.PHONE, value=Secret("139|0000"))))
+    assert "139|0000" not in str(refused.value)

@@ -185,6 +185,15 @@ def test_a_bill_that_does_not_add_up_is_not_believed(till):
     assert till.paid(number) == []
 
 
+def test_a_code_that_nobody_listed_is_unknown(till):
+    """An upgrade of the till may bring new refusals; until somebody lists one, nobody knows what it did."""
+    number = till.open()
+    till.shop.do("pay", bill=number, amount=16800)
+    till.shop.fault("new_code", "CL", value=77)
+    with pytest.raises(OutcomeUnknown, match="77"):
+        till.once("session_close", SessionClose(site=till.site(), session_id=number))
+
+
 def test_the_network_acting_twice_shows_in_the_outcome(till):
     """A duplicate made on the way can't be undone; the amount on the bill says so, and nobody is told 168.00."""
     number = till.open()
