@@ -234,18 +234,18 @@ class WebhooksForm(Form):
 
 class TimingsForm(Form):
     makes = Timings
-    inline_wait_s = Seconds(validate=ABOVE_0)
     lease_s = Seconds(validate=ABOVE_0)
-    call_timeout_s = Seconds(validate=ABOVE_0)
-    query_timeout_s = Seconds(validate=ABOVE_0)
-    query_every_s = Seconds(validate=ABOVE_0)
-    close_after_s = Seconds(validate=ABOVE_0)
+    call_s = Seconds(validate=ABOVE_0)
+    hold_s = Seconds(validate=ABOVE_0)
+    pay_s = Seconds(validate=ABOVE_0)
     backoff_first_s = Seconds(validate=ABOVE_0)
-    backoff_max_s = Seconds(validate=ABOVE_0)
-    slow_after_s = Seconds(validate=ABOVE_0)
-    slow_every_s = Seconds(validate=ABOVE_0)
+    backoff_most_s = Seconds(validate=ABOVE_0)
+    post_patience_s = Seconds(validate=ABOVE_0)
+    task_after_s = Seconds(validate=ABOVE_0)
     watch_s = Seconds(validate=ABOVE_0)
+    inline_s = Seconds(validate=ABOVE_0)
     recovery_every_s = Seconds(validate=ABOVE_0)
+    scale = Seconds(validate=ABOVE_0)
 
 
 class GatewayFile(Form):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -35,27 +35,36 @@ class DatabaseConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timings:
-    """Every time of the engine, in seconds, so that tests can scale them down.
+    """Every time of the engine, in seconds, so that tests and demonstrations can scale them down.
 
-    ``inline_wait_s``: a reply waits so long, then it is 202. ``lease_s``: a worker's claim on a checkout.
-    ``call_timeout_s``: the deadline of one change. ``query_every_s`` and ``close_after_s`` where a hook declares
-    nothing. After a payment was closed or its outcome stayed unknown: asked every ``backoff_first_s``, rising to
-    ``backoff_max_s``, after ``slow_after_s`` every ``slow_every_s``. ``watch_s``: a closed payment is watched for late
-    money. ``recovery_every_s``: how often workers look for what needs doing.
+    ``lease_s``: how long a worker owns a checkout without renewing. ``call_s``: the deadline of one change. ``hold_s``:
+    how long holds may take to be resolved. ``pay_s``: after this an undecided payment is closed. ``backoff_…``: between
+    attempts of what must end well. ``post_patience_s``: how long a checkout waits for the till. ``task_after_s``: when
+    what does not end becomes a person's case. ``watch_s``: how long a closed payment is watched for late money.
+    ``inline_s``: a reply waits so long, then it is 202. ``recovery_every_s``: how often workers look for what is due.
+    ``scale`` multiplies the times that adapters declare.
     """
 
-    inline_wait_s: float = 15
     lease_s: float = 20
-    call_timeout_s: float = 10
-    query_timeout_s: float = 8
-    query_every_s: float = 4
-    close_after_s: float = 50
-    backoff_first_s: float = 5
-    backoff_max_s: float = 60
-    slow_after_s: float = 86400
-    slow_every_s: float = 3600
-    watch_s: float = 86400
+    call_s: float = 10
+    hold_s: float = 8
+    pay_s: float = 60
+    backoff_first_s: float = 0.5
+    backoff_most_s: float = 60
+    post_patience_s: float = 5
+    task_after_s: float = 600
+    watch_s: float = 1800
+    inline_s: float = 15
     recovery_every_s: float = 1
+    scale: float = 1.0
+
+    def milliseconds(self) -> dict[str, Any]:
+        """The same as whole milliseconds under names without the unit; ``scale`` as it is."""
+        times = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {
+            name.removesuffix("_s"): value if name == "scale" else max(1, round(value * 1000))
+            for name, value in times.items()
+        }
 
 
 @dataclass(frozen=True, kw_only=True)

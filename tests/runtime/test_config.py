@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.engine.model import Timing
 from gateway.runtime import ConfigError, Discovery, discover, load_config, read_gateway
 from gateway.runtime.config import load_merchant
 from gateway.sdk import Adapter, AdapterTraits, PathField, SecretField, Settings, hookimpl
@@ -296,3 +297,13 @@ def test_what_a_file_leaves_out_has_its_default(tmp_path: Path, discovery: Disco
     merchant = load_merchant(file, discovery)
     assert (merchant.currency, merchant.timezone.key, merchant.business_day_ends) == ("CNY", "Asia/Shanghai", "00:00")
     assert merchant.policy.reserve_ttl_s == 900 and merchant.stores["s1"].coordinate_system == "WGS-84"
+
+
+def test_the_engines_times_have_the_names_that_the_file_gives_them(tmp_path: Path) -> None:
+    """``[engine]`` is where each of them is set: one that is missing there could not be scaled."""
+    file = tmp_path / "gateway.toml"
+    file.write_text("[engine]\nlease_s = 0.25\nscale = 0.1\n")
+    timing = Timing(**read_gateway(file).engine.milliseconds())
+    assert (timing.lease, timing.scale) == (250, 0.1)
+    file.write_text("")
+    assert Timing(**read_gateway(file).engine.milliseconds()) == Timing()
