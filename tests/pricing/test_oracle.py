@@ -1,0 +1,8 @@
+"""A second implementation, written from the rules alone, must come to the same fen."""
+
+from tests.pricing.compare import difference
+
+
+def test_two_implementations_agree() -> None:
+    found = [text for seed in range(1_000_000, 1_002_500) if (text := difference(seed))]
+    assert found == []
