@@ -4,7 +4,7 @@ come from the head office; portions left from the till or its sold-out file.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, ClassVar
 
@@ -35,6 +35,7 @@ from gateway.sdk import (
     NotFound,
     NotSupported,
     OrderPost,
+    OrderReturn,
     OrderVoid,
     Page,
     PathField,
@@ -54,6 +55,8 @@ from plugins.restaurant.holding import Holding
 from plugins.restaurant.posting import Posting
 from plugins.restaurant.protocol import ParseError
 from plugins.restaurant.reading import LeftReader, read_day
+from plugins.restaurant.returning import Returning
+from plugins.restaurant.tenders import reference
 from plugins.restaurant.voiding import void_bill
 
 
@@ -86,6 +89,8 @@ class RestaurantSettings(Settings):
     timeout_s = fields.Float(load_default=8.0, validate=validate.Range(min=0.1, max=120))
 
 
+#: By how much 抹零 may lower one bill, in fen, rounded up; without it a bill may differ by a fen.
+ROUNDING_STEPS = {"none": 1, "jiao": 10, "yuan": 100}
 #: A request that we gave up on may act this long afterwards: the till works its queue off one by one.
 IN_FLIGHT_S = 15
 
@@ -107,6 +112,7 @@ class RestaurantAdapter(Adapter):
         "bill_release": Traits(idempotent=True, max_in_flight_s=IN_FLIGHT_S),
         "order_post": Traits(max_in_flight_s=IN_FLIGHT_S, partial=False),
         "order_void": Traits(max_in_flight_s=IN_FLIGHT_S, partial=False),
+        "order_return": Traits(max_in_flight_s=IN_FLIGHT_S),
     }
 
     def __init__(self, context: Context) -> None:
@@ -142,11 +148,8 @@ class RestaurantAdapter(Adapter):
             found = [till.look(table=request.resource_id)]
         else:
             found = [till.look(bill_id=number) for number in request.bill_ids or request.slip_nos]
-        return tuple(
-            mapping.bill_of(bill, request.store_id, rules, self.context.timezone)
-            for bill in found
-            if bill is not None and bill.state == theirs.OPEN
-        )
+        bills = [bill for bill in found if bill is not None and bill.state == theirs.OPEN]
+        return mapping.bills_of(bills, request.store_id, rules, self.context.timezone)
 
     @hookimpl
     def bill_price(self, request: BillPrice) -> BillTotal:
@@ -183,7 +186,7 @@ class RestaurantAdapter(Adapter):
         if not request.bills:
             raise NotSupported("this till books tenders on bills that it has: the source must be a bill")
         till = self._till(request.site.store_id, call)
-        outcome = Posting(till, request, call.key, self._settings["tender_codes"]).run()
+        outcome = self._posting(till, request, call.key).run()
         if isinstance(outcome, Declined):
             return outcome
         bills, replayed = outcome
@@ -198,10 +201,24 @@ class RestaurantAdapter(Adapter):
             raise NotSupported("the sale's bills are not known: it was never seen in the till")
         till = self._till(request.site.store_id, call)
         for bill_id in bill_ids:
-            refused = void_bill(till, bill_id, mapping.reference(request.original.key))
+            refused = void_bill(till, bill_id, reference(request.original.key))
             if refused:
                 return refused
         return Done(ref=bill_ids[0], amount=request.amount, facts={"bills": list(bill_ids)})
+
+    @hookimpl
+    def order_return(self, request: OrderReturn, call: Call) -> Change:
+        """The settled bills opened again, without what is given back, and what is kept booked anew."""
+        bill_ids = _bill_ids(request.original.facts, request.original.ref)
+        if not bill_ids:
+            raise NotSupported("the sale's bills are not known: it was never seen in the till")
+        till = self._till(request.site.store_id, call)
+        outcome = self._returning(till, request, call.key).run(bill_ids)
+        if isinstance(outcome, Declined):
+            return outcome
+        if self._settings["clear_table"]:
+            self._clear(till, [bill_id for bill_id, bill in outcome.items() if bill.state == theirs.SETTLED])
+        return _returned(request, outcome)
 
     @hookimpl
     def order_query(self, request: Query) -> Answer:
@@ -211,6 +228,7 @@ class RestaurantAdapter(Adapter):
             "bill_release": self._query_release,
             "order_post": self._query_post,
             "order_void": self._query_void,
+            "order_return": self._query_return,
         }.get(request.hook)
         if ask is None:
             raise NotSupported(f"nothing can be asked about {request.hook}")
@@ -276,10 +294,17 @@ class RestaurantAdapter(Adapter):
         address = TillAddress(url, self._settings["operator"], self._settings["password"])
         return Till(self.context.http, address, self._settings["timeout_s"], call)
 
-    def _clear(self, till: Till, bills: Mapping[str, theirs.Bill]) -> bool:
+    def _posting(self, till: Till, request: OrderPost, key: str) -> Posting:
+        step = ROUNDING_STEPS[self._shop(request.site.store_id)["rounding"]]
+        return Posting(till, request, key, self._settings["tender_codes"], step)
+
+    def _returning(self, till: Till, request: OrderReturn, key: str) -> Returning:
+        return Returning(till, request, key, self._settings["tender_codes"], self.context.store)
+
+    def _clear(self, till: Till, bill_ids: Iterable[str]) -> bool:
         """清台. The sale is booked with or without it: staff can clear a table by hand."""
         try:
-            for bill_id in bills:
+            for bill_id in bill_ids:
                 till.change("clear", {"bsId": bill_id}, bill_id)
         except AdapterError as error:
             self.context.log.warning("the table could not be cleared: %s", error)
@@ -310,7 +335,7 @@ class RestaurantAdapter(Adapter):
 
     def _query_post(self, query: Query) -> Answer:
         request: OrderPost = query.request
-        posting = Posting(self._till(request.site.store_id), request, query.key, self._settings["tender_codes"])
+        posting = self._posting(self._till(request.site.store_id), request, query.key)
         bills = posting.bills()
         if bills is None or not posting.all_there(bills):
             return NotFound()
@@ -318,11 +343,22 @@ class RestaurantAdapter(Adapter):
 
     def _query_void(self, query: Query) -> Answer:
         request: OrderVoid = query.request
-        till, own = self._till(request.site.store_id), mapping.reference(request.original.key)
+        till, own = self._till(request.site.store_id), reference(request.original.key)
         bill_ids = _bill_ids(request.original.facts, request.original.ref)
         if any(mapping.own_rows(till.need(bill_id), own) for bill_id in bill_ids):
             return NotFound()
         return Done(ref=bill_ids[0] if bill_ids else "", amount=request.amount)
+
+    def _query_return(self, query: Query) -> Answer:
+        request: OrderReturn = query.request
+        till = self._till(request.site.store_id)
+        bills = self._returning(till, request, query.key).is_booked()
+        return NotFound() if bills is None else _returned(request, bills, replayed=True)
+
+
+def _returned(request: OrderReturn, bills: Mapping[str, theirs.Bill], replayed: bool = False) -> Done:
+    receipt = ",".join(bill.bs_code for bill in bills.values())
+    return Done(ref=receipt, amount=request.amount, facts={"bills": list(bills)}, replayed=replayed)
 
 
 def _bill_ids(facts: Mapping[str, Any], ref: str) -> tuple[str, ...]:

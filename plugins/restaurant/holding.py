@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from gateway.sdk import BillRef, Declined, DeclineReason, Done, OutcomeUnknown
 from plugins.restaurant import client
 from plugins.restaurant.client import Till
-from plugins.restaurant.mapping import key_of, reference, version_of
+from plugins.restaurant.mapping import version_of
 from plugins.restaurant.protocol_bill import PRE_SETTLED, Bill
+from plugins.restaurant.tenders import key_of, reference
 
 
 def _declined(reason: DeclineReason, code: int, message: str) -> Declined:

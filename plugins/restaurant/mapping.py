@@ -4,58 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from gateway.sdk import Bill, BillKind, BillLine, Method, OrderPost, Product, StatementRow, TenderLine
+from gateway.sdk import Bill, BillKind, BillLine, Product, StatementRow
 from plugins.restaurant import protocol_bill as theirs
-from plugins.restaurant.protocol import MEMO_BYTES, quantity_text
+from plugins.restaurant.protocol import quantity_text
+from plugins.restaurant.tenders import BENEFITS, key_of
 
-#: Our mark at the beginning of every memo that we write; the key of the change follows.
-MARK = "GW"
-KEY_LENGTH = 26
 ROUNDING = "rounding"
-
-#: The till's tender codes for what lowers the price; none of it counts as income.
-POINTS, COUPON, BENEFIT, DIFFERENCE = "06", "07", "12", "15"
-BENEFITS = (POINTS, COUPON, BENEFIT, DIFFERENCE)
-TENDER_CODES: dict[str, str] = {
-    "wechat": "03",
-    "alipay": "04",
-    Method.PAYMENT_CODE: "11",
-    Method.QR_CODE: "11",
-    Method.BANK_CARD: "02",
-    Method.DEPOSIT: "11",
-    Method.STORED_VALUE: "05",
-    Method.RED_ENVELOPE: "13",
-    Method.GIFT_CARD: "14",
-    Method.VOUCHER: "08",
-    Method.CASH: "01",
-    Method.ON_ACCOUNT: "09",
-}
-
-
-def reference(key: str) -> str:
-    """What we write into memos: our mark and the key of the change, 28 bytes."""
-    return MARK + key
-
-
-def row_memo(key: str, number: int) -> str:
-    """The memo of the n-th tender row of a posting, at most 32 bytes."""
-    memo = f"{reference(key)}/{number}"
-    if len(memo) > MEMO_BYTES:
-        raise ValueError("a posting has more tender rows than the memo can number")
-    return memo
-
-
-def key_of(memo: str) -> str:
-    """The key of the change that wrote this memo, or ``""`` if it isn't ours."""
-    key = memo[len(MARK) :].partition("/")[0]
-    return key if memo.startswith(MARK) and len(key) == KEY_LENGTH else ""
 
 
 def quantity(thousandths: int) -> Decimal:
@@ -84,12 +45,6 @@ def check_sums(bill: theirs.Bill) -> str:
     total = sum(line.last_amount for line in lines) + bill.service_amount - bill.wipe_amount
     # The till adds unrounded lines: each may be off by half a fen.
     return "" if abs(total - bill.total_amount) <= len(lines) // 2 + 1 else "the total is not the sum of the lines"
-
-
-def rounding_difference(bill: theirs.Bill) -> int:
-    """What the till's total has more (or less) than its own printed lines, service charge and 抹零, in fen."""
-    printed = sum(line.last_amount for line in bill.lines if line.state == theirs.VALID)
-    return bill.total_amount - (printed + bill.service_amount - bill.wipe_amount)
 
 
 def version_of(bill: theirs.Bill, own: str = "") -> str:
@@ -126,18 +81,25 @@ class ShopRules:
     rounding: str
 
 
-def bill_of(bill: theirs.Bill, store_id: str, rules: ShopRules, zone: ZoneInfo) -> Bill:
-    """An open bill in our words. Its lines, fees and rounding give the till's own sum again."""
-    fees: tuple[Mapping[str, Any], ...] = ()
-    if bill.service_bp:
-        fees = (
-            {
-                "fee_id": "service",
-                "kind": "service_charge",
-                "charge_bp": bill.service_bp,
-                "basis": rules.service_basis,
-            },
-        )
+def bills_of(found: Sequence[theirs.Bill], store_id: str, rules: ShopRules, zone: ZoneInfo) -> tuple[Bill, ...]:
+    """Open bills in our words. Lines, fees and rounding of all of them together give the till's own sum.
+
+    Bills found together are paid together: a service charge at one rate stands once, at the first bill.
+    """
+    rates = [bill.service_bp for bill in found]
+    first = [bill.service_bp not in rates[:number] for number, bill in enumerate(found)]
+    return tuple(_bill_of(bill, store_id, rules, zone, charge) for bill, charge in zip(found, first, strict=True))
+
+
+def _fees_of(bill: theirs.Bill, rules: ShopRules) -> tuple[Mapping[str, Any], ...]:
+    if not bill.service_bp:
+        return ()
+    fee_id = f"service-{bill.service_bp}"
+    basis = rules.service_basis
+    return ({"fee_id": fee_id, "kind": "service_charge", "charge_bp": bill.service_bp, "basis": basis},)
+
+
+def _bill_of(bill: theirs.Bill, store_id: str, rules: ShopRules, zone: ZoneInfo, charge_service: bool) -> Bill:
     return Bill(
         bill_id=bill.bs_id,
         kind=BillKind.BILL,
@@ -148,7 +110,7 @@ def bill_of(bill: theirs.Bill, store_id: str, rules: ShopRules, zone: ZoneInfo) 
         session_id=bill.bs_id,
         resource_id=bill.table,
         paid_amount=bill.paid_amount,
-        fees=fees,
+        fees=_fees_of(bill, rules) if charge_service else (),
         rounding=rules.rounding,
         stock_held=True,
         opened_at=local_moment(bill.opened_at, zone),
@@ -168,27 +130,52 @@ def line_id_of(bill_id: str, line_no: int) -> str:
 
 
 def _lines_of(bill: theirs.Bill) -> tuple[BillLine, ...]:
+    """The lines, and a rounding line for what the till's total has over them: together they are the till's own sum.
+
+    Unit price × quantity is a line's amount, whoever multiplies. Where that is more than the till's sum, a unit price
+    gives way by a fen, for a rounding line can't be negative.
+    """
     kept = _kept(bill)
-    difference = rounding_difference(bill)
-    # A price can't be negative: a total below its lines is taken off the largest of them.
-    target = max(kept, key=lambda line: line.last_amount, default=None) if difference < 0 else None
-    lines = [_line_of(bill.bs_id, line, difference if line is target else 0) for line in kept]
-    if difference > 0:
-        lines.append(_rounding_line(bill.bs_id, difference))
+    target = bill.total_amount + bill.wipe_amount - bill.service_amount
+    units = {line.line_no: _unit(line) for line in kept}
+    left = target - _sum(kept, units)
+    largest = max(kept, key=lambda line: line.last_amount, default=None)
+    while left < 0 and largest is not None and units[largest.line_no]:
+        units[largest.line_no] -= 1
+        left = target - _sum(kept, units)
+    lines = [_line_of(bill.bs_id, line, units[line.line_no]) for line in kept]
+    if left > 0:
+        lines.append(_rounding_line(bill.bs_id, left))
     return tuple(lines)
 
 
-def _line_of(bill_id: str, line: theirs.BillLine, difference: int) -> BillLine:
+def _unit(line: theirs.BillLine) -> int:
+    """What one unit is charged after the till's own discounts, in fen, down."""
+    if line.quantity == 0:
+        return 0
+    near = half_up(line.last_amount * 1000, line.quantity)
+    exact = half_up(near * line.quantity, 1000) <= line.last_amount
+    return near if exact else line.last_amount * 1000 // line.quantity
+
+
+def _sum(lines: list[theirs.BillLine], units: Mapping[int, int]) -> int:
+    return sum(half_up(units[line.line_no] * line.quantity, 1000) for line in lines)
+
+
+def half_up(numerator: int, denominator: int) -> int:
+    """``numerator / denominator`` of what is not negative, to the nearest whole number."""
+    return (2 * numerator + denominator) // (2 * denominator)
+
+
+def _line_of(bill_id: str, line: theirs.BillLine, unit: int) -> BillLine:
     # What the till has taken off by itself (campaign price, gift) is settled: our own prices start from there.
-    amount = line.last_amount + difference
-    unit = line.last_amount if line.quantity == 1000 else _unit(line)
     return BillLine(
         line_id=line_id_of(bill_id, line.line_no),
         sku=line.dish,
         name=line.name,
         quantity=quantity(line.quantity),
         unit_amount=unit,
-        gross_amount=amount,
+        gross_amount=half_up(unit * line.quantity, 1000),
         category=line.category,
         discountable=line.discountable,
         # Member price and campaign exclude each other, and a gift has no price to lower.
@@ -196,13 +183,6 @@ def _line_of(bill_id: str, line: theirs.BillLine, difference: int) -> BillLine:
         component_of=line_id_of(bill_id, line.package_head) if line.package_head else "",
         facts={"till_discount": line.discount_flag, "depart": line.depart, "member_amount": line.member_price},
     )
-
-
-def _unit(line: theirs.BillLine) -> int:
-    """What one unit is charged, half up; the line's amount wins where they differ."""
-    if line.quantity == 0:
-        return line.price
-    return (2 * line.last_amount * 1000 + line.quantity) // (2 * line.quantity)
 
 
 def _rounding_line(bill_id: str, amount: int) -> BillLine:
@@ -218,106 +198,6 @@ def _rounding_line(bill_id: str, amount: int) -> BillLine:
         member_price=False,
         counts_to_minimum=False,
     )
-
-
-# ---- posting ----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class TenderRow:
-    """One tender row to book. ``sold_amount`` is what a voucher was sold for: the part of it that is income."""
-
-    bill_id: str
-    pay_code: str
-    amount: int
-    memo: str
-    voucher_code: str = ""
-    sold_amount: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """A tender or a benefit, before it is poured into the bills."""
-
-    pay_code: str
-    amount: int
-    voucher_code: str = ""
-    sold_amount: int = 0
-
-
-def tender_code(tender: TenderLine, codes: Mapping[str, str]) -> str:
-    """The till's code: by channel where it is known (WeChat, Alipay), else by method."""
-    table = {**TENDER_CODES, **codes}
-    channel = tender.channel.lower()
-    for name in sorted(table, key=len, reverse=True):
-        if channel and name in channel:
-            return table[name]
-    return table[tender.method]
-
-
-def plan_rows(
-    request: OrderPost, key: str, dues: Mapping[str, int], codes: Mapping[str, str]
-) -> tuple[TenderRow, ...] | None:
-    """The rows that settle these bills: every tender, then what lowered the price, poured into the bills in order.
-
-    ``dues`` is what each bill needs, in fen. ``None`` if the tenders are more than the bills need.
-    """
-    parts = _parts(request, sum(dues.values()), codes)
-    return None if parts is None else _pour(parts, key, dues)
-
-
-def _parts(request: OrderPost, needed: int, codes: Mapping[str, str]) -> list[_Part] | None:
-    parts = [_tender_part(tender, codes) for tender in request.tenders if tender.amount]
-    left = needed - sum(part.amount for part in parts)
-    if left < 0:
-        return None
-    for code, amount in ((POINTS, request.points_amount), (COUPON, _coupon_amount(request)), (BENEFIT, left)):
-        taken = min(amount, left)
-        if taken > 0:
-            parts.append(_Part(code, taken))
-            left -= taken
-    return parts
-
-
-def _tender_part(tender: TenderLine, codes: Mapping[str, str]) -> _Part:
-    code = tender_code(tender, codes)
-    if tender.method is Method.VOUCHER:
-        income = tender.amount if tender.income_amount is None else tender.income_amount
-        return _Part(code, tender.amount, (tender.ref or tender.tender_id)[:30], income)
-    return _Part(code, tender.amount)
-
-
-def _coupon_amount(request: OrderPost) -> int:
-    return sum(
-        int(part.get("amount", 0)) for line in request.lines for part in line.discounts if part.get("kind") == "coupon"
-    )
-
-
-def _pour(parts: Iterable[_Part], key: str, dues: Mapping[str, int]) -> tuple[TenderRow, ...]:
-    rows: list[TenderRow] = []
-    queue = list(parts)
-    for bill_id, due in dues.items():
-        # A bill that needs nothing is settled by one row of nothing.
-        taken = _take(queue, due) or [_Part(DIFFERENCE, 0)]
-        for part in taken:
-            memo = row_memo(key, len(rows) + 1)
-            rows.append(TenderRow(bill_id, part.pay_code, part.amount, memo, part.voucher_code, part.sold_amount))
-    return tuple(rows)
-
-
-def _take(queue: list[_Part], due: int) -> list[_Part]:
-    """Take parts for ``due`` from the front of the queue, cutting the last one where it is too large."""
-    taken: list[_Part] = []
-    while due > 0 and queue:
-        part = queue.pop(0)
-        amount = min(part.amount, due)
-        sold = part.sold_amount * amount // part.amount
-        taken.append(_Part(part.pay_code, amount, part.voucher_code, sold))
-        if amount < part.amount:
-            rest = _Part(part.pay_code, part.amount - amount, part.voucher_code, part.sold_amount - sold)
-            queue.insert(0, rest)
-        due -= amount
-    return taken
 
 
 # ---- statement and catalogue ------------------------------------------------------------------------------------

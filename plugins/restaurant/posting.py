@@ -14,9 +14,10 @@ from enum import Enum, auto
 from gateway.sdk import AdapterError, Declined, DeclineReason, NotSent, OrderPost, OutcomeUnknown
 from plugins.restaurant import client
 from plugins.restaurant.client import Till
-from plugins.restaurant.mapping import TenderRow, foreign_rows, own_rows, plan_rows, reference, version_of
+from plugins.restaurant.mapping import foreign_rows, own_rows, version_of
 from plugins.restaurant.protocol import yuan_of
 from plugins.restaurant.protocol_bill import SETTLED, Bill
+from plugins.restaurant.tenders import TenderRow, benefit_parts, pour, reference, tender_parts
 
 #: How often a bill is put right before a person must look at it.
 ROUNDS = 3
@@ -57,75 +58,14 @@ def dues_of(bills: Mapping[str, Bill], own: str) -> dict[str, int]:
 
 
 @dataclass(slots=True)
-class Posting:
-    """One ``order_post``: a till, the request, the reference that its rows carry."""
+class Booking:
+    """Books rows into a bill until each of them is there once; ``own`` begins the memo of every one of them."""
 
     till: Till
-    request: OrderPost
-    key: str
-    codes: Mapping[str, str]
+    own: str
 
-    @property
-    def own(self) -> str:
-        return reference(self.key)
-
-    def run(self) -> tuple[dict[str, Bill], bool] | Declined:
-        """Book every row once; return the bills as they then stand, and whether all was there already."""
-        bills = self.bills()
-        if bills is None:
-            return Declined(reason=DeclineReason.NOT_FOUND, message="the till does not have the bill")
-        if self.all_there(bills):
-            return bills, True
-        refused = self._refusal(bills)
-        if refused:
-            return refused
-        mine = self._plan(bills)
-        if mine is None:
-            return Declined(reason=DeclineReason.AMOUNT_MISMATCH, message="the tenders are more than the bills")
-        return {bill_id: self._book(bill, mine[bill_id]) for bill_id, bill in bills.items()}, False
-
-    def bills(self) -> dict[str, Bill] | None:
-        """The bills as they stand, or ``None`` if one of them is not there."""
-        found = {ref.bill_id: self.till.look(bill_id=ref.bill_id) for ref in self.request.bills}
-        bills = {bill_id: bill for bill_id, bill in found.items() if bill is not None}
-        return bills if len(bills) == len(found) else None
-
-    def all_there(self, bills: Mapping[str, Bill]) -> bool:
-        """Whether the sale is booked, whole and once.
-
-        Booked, and since then settled anew by staff, is booked: what they did is for the statement to show.
-        """
-        if any(bill.state != SETTLED for bill in bills.values()):
-            return False
-        if all(_taken_back(bill, self.own) for bill in bills.values()):
-            return True
-        mine = self._plan(bills)
-        return mine is not None and all(
-            standing(bill, mine[bill_id], self.own) is Booked.WHOLLY for bill_id, bill in bills.items()
-        )
-
-    def _plan(self, bills: Mapping[str, Bill]) -> dict[str, tuple[TenderRow, ...]] | None:
-        rows = plan_rows(self.request, self.key, dues_of(bills, self.own), self.codes)
-        if rows is None:
-            return None
-        return {bill_id: tuple(row for row in rows if row.bill_id == bill_id) for bill_id in bills}
-
-    def _refusal(self, bills: Mapping[str, Bill]) -> Declined | None:
-        """Refuse what must not be booked, while nothing of ours is in any of the bills."""
-        if any(own_rows(bill, self.own) for bill in bills.values()):
-            # An earlier attempt has booked a part: what was added since must not vanish in a discount row.
-            if any(version_of(bills[ref.bill_id], self.own) != ref.version for ref in self.request.bills):
-                raise OutcomeUnknown("till: the bill was changed after a part of it had been booked")
-            return None
-        for ref in self.request.bills:
-            bill = bills[ref.bill_id]
-            if bill.state == SETTLED:
-                return Declined(reason=DeclineReason.BILL_CLOSED, message="the till has settled it otherwise")
-            if version_of(bill, self.own) != ref.version:
-                return Declined(reason=DeclineReason.BILL_CHANGED, message="the bill is not the one that was paid")
-        return None
-
-    def _book(self, bill: Bill, rows: tuple[TenderRow, ...]) -> Bill:
+    def book(self, bill: Bill, rows: tuple[TenderRow, ...]) -> Bill:
+        """Book these rows once each; return the settled bill. Raises ``OutcomeUnknown`` where that can't be shown."""
         total = bill.total_amount
         for _ in range(ROUNDS):
             state = standing(bill, rows, self.own)
@@ -163,6 +103,82 @@ class Posting:
     def _refused(self, row: TenderRow, code: int) -> AdapterError:
         text = f"till: {client.REFUSALS[code]}, tender code {row.pay_code}"
         return OutcomeUnknown(text) if self.till.acted else NotSent(f"{text}: check 'tender_codes'")
+
+
+@dataclass(slots=True)
+class Posting:
+    """One ``order_post``: a till, the request, the reference that its rows carry."""
+
+    till: Till
+    request: OrderPost
+    key: str
+    codes: Mapping[str, str]
+    rounding_step: int = 0
+
+    @property
+    def own(self) -> str:
+        return reference(self.key)
+
+    def run(self) -> tuple[dict[str, Bill], bool] | Declined:
+        """Book every row once; return the bills as they then stand, and whether all was there already."""
+        bills = self.bills()
+        if bills is None:
+            return Declined(reason=DeclineReason.NOT_FOUND, message="the till does not have the bill")
+        if self.all_there(bills):
+            return bills, True
+        refused = self._refusal(bills)
+        if refused:
+            return refused
+        mine = self._plan(bills)
+        if mine is None:
+            return Declined(reason=DeclineReason.AMOUNT_MISMATCH, message="the tenders are more than the bills")
+        booking = Booking(self.till, self.own)
+        return {bill_id: booking.book(bill, mine[bill_id]) for bill_id, bill in bills.items()}, False
+
+    def bills(self) -> dict[str, Bill] | None:
+        """The bills as they stand, or ``None`` if one of them is not there."""
+        found = {ref.bill_id: self.till.look(bill_id=ref.bill_id) for ref in self.request.bills}
+        bills = {bill_id: bill for bill_id, bill in found.items() if bill is not None}
+        return bills if len(bills) == len(found) else None
+
+    def all_there(self, bills: Mapping[str, Bill]) -> bool:
+        """Whether the sale is booked, whole and once.
+
+        Booked, and since then settled anew by staff, is booked: what they did is for the statement to show.
+        """
+        if any(bill.state != SETTLED for bill in bills.values()):
+            return False
+        if all(_taken_back(bill, self.own) for bill in bills.values()):
+            return True
+        mine = self._plan(bills)
+        return mine is not None and all(
+            standing(bill, mine[bill_id], self.own) is Booked.WHOLLY for bill_id, bill in bills.items()
+        )
+
+    def _plan(self, bills: Mapping[str, Bill]) -> dict[str, tuple[TenderRow, ...]] | None:
+        dues = dues_of(bills, self.own)
+        parts = tender_parts(self.request.tenders, self.codes)
+        left = sum(dues.values()) - sum(part.amount for part in parts)
+        # The till rounds each bill down by itself, we their sum: that much may be over.
+        if left < -self.rounding_step * (len(bills) - 1):
+            return None
+        rows = pour(parts + benefit_parts(self.request, left), self.key, dues)
+        return {bill_id: tuple(row for row in rows if row.bill_id == bill_id) for bill_id in bills}
+
+    def _refusal(self, bills: Mapping[str, Bill]) -> Declined | None:
+        """Refuse what must not be booked, while nothing of ours is in any of the bills."""
+        if any(own_rows(bill, self.own) for bill in bills.values()):
+            # An earlier attempt has booked a part: what was added since must not vanish in a discount row.
+            if any(version_of(bills[ref.bill_id], self.own) != ref.version for ref in self.request.bills):
+                raise OutcomeUnknown("till: the bill was changed after a part of it had been booked")
+            return None
+        for ref in self.request.bills:
+            bill = bills[ref.bill_id]
+            if bill.state == SETTLED:
+                return Declined(reason=DeclineReason.BILL_CLOSED, message="the till has settled it otherwise")
+            if version_of(bill, self.own) != ref.version:
+                return Declined(reason=DeclineReason.BILL_CHANGED, message="the bill is not the one that was paid")
+        return None
 
 
 def _pay_form(row: TenderRow) -> dict[str, str]:

@@ -100,6 +100,7 @@ class Sums:
     """A bill's sums in fen."""
 
     gross: int
+    net: int
     member: int
     promo: int
     gift: int
@@ -158,11 +159,12 @@ class TillBill:
         # "Gross" is before the member price; a campaign price counts as the dish's price.
         base = sum(line.last(False) for line in self.lines) if self.service_basis == "gross" else net
         service = half_up(half_up(base, THOUSAND) * self.service_bp, 10_000)
-        before = half_up(net, THOUSAND) + service
+        net_fen = half_up(net, THOUSAND)
+        before = net_fen + service
         wipe = before % {"jiao": 10, "yuan": 100}.get(self.wipe_mode, 1)
         rounded = {flag: half_up(amount, THOUSAND) for flag, amount in cuts.items()}
         gross_fen = half_up(gross, THOUSAND)
-        return Sums(gross_fen, rounded["M"], rounded["P"], rounded["G"], service, wipe, before - wipe)
+        return Sums(gross_fen, net_fen, rounded["M"], rounded["P"], rounded["G"], service, wipe, before - wipe)
 
     def paid(self) -> int:
         return sum(row.amount - row.change for row in self.payments if row.state == VALID)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
+from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 from gateway.sdk import (
     BillHold,
@@ -23,7 +27,11 @@ from gateway.sdk import (
     OutcomeUnknown,
     Site,
 )
+from plugins.restaurant import mapping, protocol
 from plugins.restaurant.adapter import RestaurantAdapter
+from plugins.restaurant.protocol_bill import parse_bill
+from plugins.restaurant.simulator_bill import new_bill, new_line, wire
+from plugins.restaurant.simulator_seed import load_dishes, load_shops
 from tests.plugins.restaurant.support import SITE, TODAY, Chain, original, ref_of
 
 
@@ -272,3 +280,32 @@ def test_a_call_without_time_left_sends_nothing(chain: Chain) -> None:
     request = BillHold(site=Site(store_id="sh-01", business_date=TODAY), bills=(ref_of(bill),), order_no="ON1")
     with pytest.raises(NotSent, match="no time left"):
         chain.adapter.bill_hold(request, chain.call(seconds=-1))
+
+
+# ---- several bills, and sums that must come out whoever multiplies
+
+WEIGHED = ("D0201", "D0202", "D0203", "D0205")
+
+
+@given(st.lists(st.tuples(st.sampled_from(WEIGHED), st.integers(1, 4000)), min_size=1, max_size=6), st.integers(0, 999))
+@hypothesis_settings(max_examples=150, deadline=None)
+def test_unit_price_times_quantity_gives_the_tills_sum(dishes: list[tuple[str, int]], cook: int) -> None:
+    shop, known = load_shops()["SH01"], load_dishes()
+    bill = new_bill(shop, "SH012603080001", "A01", "大厅", 2, "2026-03-08 12:00:00", "W12")
+    bill.lines = [new_line(n, known[dish], count, cook=cook) for n, (dish, count) in enumerate(dishes, start=1)]
+    # Through the real encoder and parser of the wire, as the adapter sees it.
+    reply = protocol.decode_reply(protocol.encode_reply(0, "", {"bill": wire(bill)}))
+    parsed = parse_bill(reply.data["bill"])
+    assert mapping.check_sums(parsed) == ""
+    (found,) = mapping.bills_of([parsed], "sh-01", mapping.ShopRules("net", "jiao"), ZoneInfo("Asia/Shanghai"))
+    for line in found.lines:
+        product = (line.unit_amount * line.quantity).quantize(Decimal(1), ROUND_HALF_UP)
+        assert line.gross_amount == product >= 0
+    assert sum(line.gross_amount for line in found.lines) == bill.sums().net
+
+
+def test_bills_found_together_carry_one_service_charge(chain: Chain) -> None:
+    one, two = chain.seat(), chain.seat()
+    both = chain.adapter.bill_find(BillLookup(store_id="sh-01", bill_ids=(one.bill_id, two.bill_id)))
+    assert [len(bill.fees) for bill in both] == [1, 0]
+    assert [bill.version for bill in both] == [one.version, two.version]

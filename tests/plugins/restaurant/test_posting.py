@@ -359,3 +359,16 @@ def test_a_bill_that_others_paid_too_is_not_voided(chain: Chain) -> None:
     refused = chain.adapter.order_void(void, chain.call())
     assert isinstance(refused, Declined)
     assert refused.reason is DeclineReason.NOT_REFUNDABLE
+
+
+def test_two_bills_rounded_down_by_themselves_may_need_less_than_their_sum(chain: Chain) -> None:
+    # 128.55 and its service charge are 141.405: each bill is wiped to 141.40, their sum only once.
+    bills, key = tuple(chain.seat(items=[{"dish": "D0102"}]) for _ in range(2)), chain.key()
+    due = sum(bill.due_amount for bill in bills)
+    done = post(chain, chain.sale(*bills, tenders=(tender("t1", due + 9),)), key)
+    assert isinstance(done, Done)
+    assert [in_force(chain, bill.bill_id) for bill in bills] == [
+        [("03", bills[0].due_amount)],
+        [("03", bills[1].due_amount + 9)],
+    ]
+    assert isinstance(chain.ask("order_post", key, chain.sale(*bills, tenders=(tender("t1", due + 9),))), Done)
