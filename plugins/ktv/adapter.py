@@ -170,16 +170,17 @@ class KtvAdapter(Adapter):
     @hookimpl
     def order_statement(self, request: StatementRequest) -> Page[StatementRow]:
         """An evening's bills, asked for number by number: the till cannot list them. ``cursor`` is the next number."""
-        prefix = f"K{request.business_date:%y%m%d}"
-        number = request.cursor or f"{prefix}0001"
+        number = request.cursor or f"K{request.business_date:%y%m%d}0001"
         rows: list[StatementRow] = []
-        with self._looking() as burst:
+        with self._looking("page_timeout_s") as burst:
             for _ in range(PAGE):
                 bill = self._bill_or_none(burst, number)
                 if bill is None:
                     return Page(items=tuple(rows))
                 rows += mapping.to_statement(bill)
                 number = rooms.following(number)
+                if burst.half_spent:
+                    break
         return Page(items=tuple(rows), next_cursor=number)
 
     # -------------------------------------------------------------- rooms
@@ -270,13 +271,13 @@ class KtvAdapter(Adapter):
     @hookimpl
     def order_query(self, request: Query) -> Answer:
         """Look for the traces of an earlier change in the till."""
-        with self._looking() as burst:
+        with self._looking("query_timeout_s") as burst:
             return self._asking(burst).answer(request)
 
     # -------------------------------------------------------------- the line
 
-    def _looking(self) -> AbstractContextManager[Burst]:
-        return self.client.burst(self.settings["read_timeout_s"])
+    def _looking(self, setting: str = "read_timeout_s") -> AbstractContextManager[Burst]:
+        return self.client.burst(self.settings[setting])
 
     def _change(self, call: Call, act: Callable[[Burst], Change]) -> Change:
         """One attempt at a change. The till's refusal is a clean one only while nothing of it has been carried out."""

@@ -72,7 +72,7 @@ class Burst:
 
     def __init__(self, client: Client, deadline: float, unsure: bool) -> None:
         self._client = client
-        self._deadline = deadline
+        self._began, self._deadline = time.monotonic(), deadline
         self._connection: TcpConnection | None = None
         self.unsure = unsure
         self.acted = False
@@ -104,6 +104,11 @@ class Burst:
         except (NotSent, OutcomeUnknown) as error:
             self.hang_up()
             raise self._classed(error) from None
+
+    @property
+    def half_spent(self) -> bool:
+        """Whether less than half of the time is left."""
+        return time.monotonic() > (self._began + self._deadline) / 2
 
     def hang_up(self) -> None:
         """Close the connection, so that another client gets its turn."""

@@ -2,6 +2,7 @@
 
 import itertools
 import socket
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 
@@ -113,6 +114,10 @@ class Till:
         self.keys = itertools.count(1)
         self.asked = 0
 
+    def hurry(self, seconds):
+        """From now on wait only so long for a command: the setting of an impatient shop."""
+        self.adapter.client.line = replace(self.adapter.client.line, command_timeout=seconds)
+
     def site(self):
         return Site(store_id="s1", business_date=date(2026, 11, 22))
 
@@ -187,7 +192,7 @@ def open_till(open_shop, tmp_path, monkeypatch):
         shop = open_shop(**(options or {}))
         host, port = shop.address.split(":")
         named = {"host": host, "port": int(port), "store_id": "s1", "manager_code": "env:KTV_MANAGER"}
-        quick = {"command_timeout_s": 0.4, "read_timeout_s": 2}
+        quick = {"command_timeout_s": 1, "read_timeout_s": 2, "query_timeout_s": 2}
         return Till(build(KtvAdapter, {**named, **quick, **settings}, tmp_path), shop)
 
     return start_till

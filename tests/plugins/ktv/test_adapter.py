@@ -463,6 +463,20 @@ def test_the_statement_has_every_bill_of_the_evening_by_tender(till):
     assert sum(row.amount for row in rows) == till.shop.books()["money"]["taken"]
 
 
+def test_a_slow_till_gives_its_statement_in_more_pages(open_till):
+    till = open_till(page_timeout_s=0.2)
+    for room in ("801", "802", "803"):
+        till.open(room)
+    till.shop.fault("latency", "BL", times=None, value=60)
+    rows, cursor, pages = 0, "", 0
+    number = till.shop.books()["rooms"]["801"]["bill"]
+    day = datetime.strptime(number[1:7], "%y%m%d").date()
+    while cursor is not None and pages < 9:
+        page = till.adapter.order_statement(StatementRequest(business_date=day, cursor=cursor))
+        cursor, pages, rows = page.next_cursor, pages + 1, rows + len(page.items)
+    assert cursor is None and 2 <= pages <= 4 and rows == 0, "nothing was paid"
+
+
 def test_a_refund_is_a_return_in_the_statement(till):
     number, key = till.open("801"), till.key()
     till.once("order_post", till.sale(number, 16800), key)
