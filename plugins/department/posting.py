@@ -9,10 +9,21 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
-from gateway.sdk import Call, Change, Declined, DeclineReason, Done, InvalidReply, Misconfigured, OutcomeUnknown
+from gateway.sdk import (
+    Call,
+    Change,
+    Declined,
+    DeclineReason,
+    Done,
+    InvalidReply,
+    Misconfigured,
+    NotSent,
+    OutcomeUnknown,
+)
 from plugins.department.mapping import STAMP, number_text, parse_number
 from plugins.department.protocol import ParseError, column_fen, fen, pad, trim
 from plugins.department.protocol_sales import DUPLICATE_DOCUMENT, Sale, SaleNumber, encode_sale
@@ -168,8 +179,8 @@ class Poster:
                 raise
             return self._finish(call, booked, slips, now, replayed=False)
         if isinstance(refusal, Declined):
-            with once_begun(), self._database.write(call.remaining()) as connection:
-                drop_locks(connection, call.key)
+            with suppress(NotSent, OutcomeUnknown), self._database.write(call.remaining()) as connection:
+                drop_locks(connection, call.key)  # a lock that stays goes stale by itself
             return refusal
         booked = self._look(call.key)
         if booked is None:

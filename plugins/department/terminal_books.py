@@ -65,8 +65,7 @@ class TerminalBooks:
         with self.write() as connection:
             for statement in _SCHEMA.split(";"):
                 connection.execute(statement)
-            connection.executemany("INSERT OR IGNORE INTO card(masked, bank, balance) VALUES(?,?,?)", _CARDS)
-            connection.executemany("INSERT OR IGNORE INTO state VALUES(?,?)", _START.items())
+            _seed(connection)
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
@@ -95,6 +94,15 @@ class TerminalBooks:
             connection.execute(
                 "INSERT OR REPLACE INTO card(masked, bank, balance) VALUES(?,?,?)", (masked, bank, balance)
             )
+
+    def reset(self) -> None:
+        """Forget all transactions; cards and state are as at the first start."""
+        with self.write() as connection:
+            for table in ("txn", "card", "state", "sqlite_sequence"):
+                connection.execute(f"DELETE FROM {table}")  # noqa: S608 - names of this module
+            _seed(connection)
+        for path in (self.folder / DETAILS).glob("MX*.TXT"):
+            path.unlink()
 
     def act(self, request: BankRequest, now: float) -> BankResponse:
         """Do one transaction and answer, as the DLL does."""
@@ -133,6 +141,11 @@ class TerminalBooks:
 
 
 _BOOKED = (Kind.SALE, Kind.VOID, Kind.RETURN, Kind.PREAUTH, Kind.PREAUTH_VOID, Kind.COMPLETION, Kind.COMPLETION_VOID)
+
+
+def _seed(connection: sqlite3.Connection) -> None:
+    connection.executemany("INSERT OR IGNORE INTO card(masked, bank, balance) VALUES(?,?,?)", _CARDS)
+    connection.executemany("INSERT OR IGNORE INTO state VALUES(?,?)", _START.items())
 
 
 def _state(connection: sqlite3.Connection, name: str) -> str:

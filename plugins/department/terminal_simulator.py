@@ -35,13 +35,19 @@ class BankTerminalSimulator(Simulator):
     def books(self) -> dict[str, Any]:
         return self._books.books()
 
+    def reset(self) -> None:
+        """Begin anew: no transactions, no faults, the first cards with their first balances."""
+        self.faults.set([])
+        self._books.reset()
+
     def control(self, command: Mapping[str, Any]) -> dict[str, Any]:
         """Levers: ``present_card {card}``, ``add_card {card, bank, balance}``, ``customer {does: pays | cancels |
-        wrong_pin}`` (for the next transaction), ``sign_off``."""
+        wrong_pin}`` (for the next transaction), ``sign_off``, ``reset``."""
         levers: dict[str, Callable[[Mapping[str, Any]], None]] = {
             "present_card": lambda c: self._books.set_state("card", self._known_card(str(c["card"]))),
             "add_card": lambda c: self._books.add_card(str(c["card"]), str(c.get("bank", "0102")), int(c["balance"])),
             "customer": lambda c: self._books.set_state("customer", str(c["does"])),
+            "reset": lambda _: self.reset(),
             "sign_off": lambda _: self._books.set_state("signed_on", "0"),
         }
         lever = levers.get(str(command.get("do")))

@@ -135,10 +135,12 @@ class Desk:
         )
         payable = sum(nets)
         halves = [net // 2 for net in nets]
-        splits = [Split(line_id=line.line_id, tender_id="t1", amount=half) for line, half in zip(lines, halves)]
+        splits = [
+            Split(line_id=line.line_id, tender_id="t1", amount=half) for line, half in zip(lines, halves, strict=True)
+        ]
         splits += [
             Split(line_id=line.line_id, tender_id="t2", amount=line.net_amount - half)
-            for line, half in zip(lines, halves)
+            for line, half in zip(lines, halves, strict=True)
         ]
         card, wallet = sum(halves), payable - sum(halves)
         return OrderPost(
@@ -166,11 +168,15 @@ def desk() -> Desk:
 
 @dataclass
 class Terminal:
-    """The bank terminal's simulator and an adapter connected to it."""
+    """The bank terminal's simulator; ``adapter()`` is one that is shared by the tests, ``make()`` a new one."""
 
     simulator: BankTerminalSimulator
     folder: Path
+    shared: BankTerminalAdapter
     make: Callable[..., BankTerminalAdapter]
+
+    def adapter(self) -> BankTerminalAdapter:
+        return self.shared
 
     def fault(self, name: str, match: str = "*", times: int | None = 1, value: int = 0) -> None:
         self.simulator.faults.set([Fault(name, match, times, value)])
@@ -186,21 +192,35 @@ class Terminal:
         return [(row["kind"], row["amount"]) for row in self.books["transactions"]]
 
 
+@pytest.fixture(scope="module")
+def shared_terminal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, BankTerminalAdapter]]:
+    """One helper process for all tests of a module: it takes a third of a second to start."""
+    where = tmp_path_factory.mktemp("terminal")
+    folder = where / "terminal"
+    adapter = build(BankTerminalAdapter, {"folder": str(folder), "pos": "T901", "timeout_s": 5.0}, where)
+    yield folder, adapter
+    adapter.close()
+
+
 @pytest.fixture
-def terminal(tmp_path: Path) -> Iterator[Terminal]:
-    folder = tmp_path / "terminal"
+def terminal(shared_terminal: tuple[Path, BankTerminalAdapter], tmp_path: Path) -> Iterator[Terminal]:
+    folder, shared = shared_terminal
+    simulator = BankTerminalSimulator(folder)
+    simulator.reset()
+    for key in shared.context.store.keys():  # noqa: SIM118 - not a dict
+        shared.context.store.delete(key)
     built: list[BankTerminalAdapter] = []
 
     def make(**changes: Any) -> BankTerminalAdapter:
         clock = changes.pop("clock", None)
-        where = tmp_path / f"gateway{len(built)}" if changes.pop("own_store", False) else tmp_path / "gateway"
-        where.mkdir(exist_ok=True)
+        where = tmp_path / f"gateway{len(built)}"
+        where.mkdir()
         settings = {"folder": str(folder), "pos": "T901", "timeout_s": 5.0, **changes}
         adapter = build(BankTerminalAdapter, settings, where, **({"clock": clock} if clock else {}))
         built.append(adapter)
         return adapter
 
-    yield Terminal(BankTerminalSimulator(folder), folder, make)
+    yield Terminal(simulator, folder, shared, make)
     for adapter in built:
         adapter.close()
 
