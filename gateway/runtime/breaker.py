@@ -74,23 +74,26 @@ class Breaker:
         opened = self._opened_at
         return 0.0 if opened is None else max(0.0, opened + self._open_s - self._clock())
 
-    def success(self) -> None:
-        """A call came back with an answer, whatever it was."""
+    def success(self) -> bool:
+        """A call came back with an answer, whatever it was; whether that has closed the breaker."""
         with self._lock:
             self._calls[self._turn()] += 1
             self._in_a_row = 0
-            if self._opened_at is not None:
-                self._close()
+            if self._opened_at is None:
+                return False
+            self._close()
+            return True
 
     def failure(self) -> bool:
-        """A call failed; whether that has opened the breaker."""
+        """A call failed; whether that has opened the breaker, which was closed."""
         with self._lock:
             bucket = self._turn()
             self._calls[bucket] += 1
             self._failures[bucket] += 1
             self._in_a_row += 1
             if self._opened_at is not None:
-                return self._reopen()
+                self._reopen()
+                return False
             if self._in_a_row >= IN_A_ROW or self._half_failed():
                 self._opened_at, self._open_s = self._clock(), self._first
                 return True
@@ -114,13 +117,11 @@ class Breaker:
         calls = sum(self._calls)
         return calls >= AT_LEAST and sum(self._failures) * 2 >= calls
 
-    def _reopen(self) -> bool:
+    def _reopen(self) -> None:
         """The probe failed. A straggler sent before the breaker opened changes nothing."""
-        if not self._probing:
-            return False
-        self._probing = False
-        self._opened_at, self._open_s = self._clock(), min(self._open_s * 2, self._longest)
-        return True
+        if self._probing:
+            self._probing = False
+            self._opened_at, self._open_s = self._clock(), min(self._open_s * 2, self._longest)
 
     def _close(self) -> None:
         self._opened_at, self._probing = None, False

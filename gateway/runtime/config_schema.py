@@ -96,6 +96,7 @@ class ConnectionForm(Form):
     query_timeout_s = Seconds(validate=ABOVE_0)
     page_timeout_s = Seconds(validate=ABOVE_0)
     grace_s = Seconds(validate=AT_LEAST_0)
+    breaker_open_s = Seconds(validate=ABOVE_0)
 
 
 class RouteForm(Form):

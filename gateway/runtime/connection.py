@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, cast
 
 from gateway.domain.call import Call
-from gateway.domain.common import Query
+from gateway.domain.common import Query, Step
 from gateway.domain.errors import AdapterError, Misconfigured, NotSent, NotSupported, OutcomeUnknown, PluginError
 from gateway.domain.outcomes import Answer, Change
 from gateway.domain.traits import AdapterTraits, Traits
@@ -31,6 +32,8 @@ from gateway.sdk import Adapter, Context, EmbeddedAdapter, Http
 from gateway.store.port import Database
 
 Clock = Callable[[], datetime]
+#: Hears when a connection is taken for down (``False``) and when it is up again (``True``).
+Listener = Callable[["Connection", bool], None]
 
 _NO_TRAITS = Traits()
 _NO_HOOKS: frozenset[str] = frozenset()
@@ -42,11 +45,12 @@ CHECK_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What connections share: the database, the folder for what is written, the clock."""
+    """What connections share: the database, the folder for what is written, the clock, who hears of ups and downs."""
 
     database: Database
     data: Path
     clock: Clock
+    listener: Listener | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +89,8 @@ class Connection(Readings):
         self._adapter: Adapter | None = None
         self._http: Http | None = None
         self._retired = False
-        self._guard = Guard(config.adapter, self.log, Pool(self._parallel(), f"{merchant.id}/{config.name}"), Breaker())
+        pool = Pool(self._parallel(), f"{merchant.id}/{config.name}")
+        self._guard = Guard(config.adapter, self.log, pool, Breaker(first_open_s=config.breaker_open_s), self._tell)
 
     def __repr__(self) -> str:
         return f"<Connection {self.merchant_id}/{self.name} ({self.adapter_name})>"
@@ -119,15 +124,17 @@ class Connection(Readings):
     def change(self, hook: str, request: Any, call: Call) -> Change:
         """Make a change. Raises subclasses of ``AdapterError`` only, and the store's errors if the adapter is embedded.
 
-        The adapter has until ``call.deadline``, and the connection's grace to come back with an answer of its own.
+        The adapter has until ``call.deadline``, and the connection's grace to come back with an answer of its own; once
+        this method has come back ``call.journal`` is not called any more.
         """
-        work = partial(self._caller(hook), request=request, call=call)
+        caller = self._caller(hook)
         if self.embedded:
-            return cast("Change", self._guard.inline(hook, work))
+            return cast("Change", self._guard.inline(hook, partial(caller, request=request, call=call)))
         seconds = call.remaining(self._around.clock())
         if seconds <= 0:
             raise NotSent("the deadline had passed before anything was sent")
-        return cast("Change", self._guarded(hook, work, seconds))
+        bounded = _bounded(call, time.monotonic() + seconds + self.config.grace_s)
+        return cast("Change", self._guarded(hook, partial(caller, request=request, call=bounded), seconds))
 
     def query(self, query: Query, *, timeout_s: float | None = None) -> Answer:
         """Ask what became of a change. Raises ``NotSupported`` if the family has no query here."""
@@ -253,6 +260,14 @@ class Connection(Readings):
             database=self._around.database if self.embedded else None,
         )
 
+    def _tell(self, up: bool) -> None:
+        if self._around.listener is None:
+            return
+        try:
+            self._around.listener(self, up)
+        except Exception as error:
+            self.log.error("the listener raised %s %s", type(error).__name__, place(error))
+
     def _close_adapter(self) -> None:
         adapter, self._adapter = self._adapter, None
         try:
@@ -262,3 +277,14 @@ class Connection(Readings):
             self.log.warning("closing raised %s %s", type(error).__name__, place(error))
         if self._http is not None:
             self._http.close()
+
+
+def _bounded(call: Call, end: float) -> Call:
+    """The call with a journal that refuses steps once the caller has given up: no message of theirs may follow."""
+
+    def journal(step: Step) -> None:
+        if time.monotonic() > end:
+            raise OutcomeUnknown(f"the caller has given up before {step.name}")
+        call.journal(step)
+
+    return replace(call, journal=journal)

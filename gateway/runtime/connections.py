@@ -13,7 +13,7 @@ from datetime import datetime
 
 from gateway.domain.errors import GatewayError
 from gateway.runtime.config import GatewayConfig, load_config
-from gateway.runtime.connection import Connection, Surroundings
+from gateway.runtime.connection import Connection, Listener, Surroundings
 from gateway.runtime.discovery import Discovery
 from gateway.runtime.merchant import Merchant
 from gateway.runtime.storage import MIGRATIONS
@@ -38,11 +38,17 @@ class Runtime:
     """All merchants' connections; they are built at first use, so make a runtime before or after ``fork`` alike."""
 
     def __init__(
-        self, config: GatewayConfig, discovery: Discovery, database: Database, clock: Callable[[], datetime] = utc_now
+        self,
+        config: GatewayConfig,
+        discovery: Discovery,
+        database: Database,
+        clock: Callable[[], datetime] = utc_now,
+        listener: Listener | None = None,
     ) -> None:
+        """``listener`` hears in the calling thread when a connection is taken for down, and when it is up again."""
         self.config = config
         self.discovery = discovery
-        self._around = Surroundings(database, config.data, clock)
+        self._around = Surroundings(database, config.data, clock, listener)
         self._connections: dict[tuple[str, str], Connection] = {}
         self._lock = threading.Lock()
 

@@ -8,6 +8,7 @@ no slot was free, or the adapter can prove that nothing left us), ``OutcomeUnkno
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -41,8 +42,16 @@ class LastError:
 class Guard:
     """The guard of one connection. An embedded adapter is called inline, without pool and breaker."""
 
-    def __init__(self, adapter: str, log: logging.LoggerAdapter[logging.Logger], pool: Pool, breaker: Breaker) -> None:
-        self.adapter, self.log, self.pool, self.breaker = adapter, log, pool, breaker
+    def __init__(
+        self,
+        adapter: str,
+        log: logging.LoggerAdapter[logging.Logger],
+        pool: Pool,
+        breaker: Breaker,
+        told: Callable[[bool], None],
+    ) -> None:
+        """``told`` hears when the breaker opens (``False``: down) and closes (``True``: up again)."""
+        self.adapter, self.log, self.pool, self.breaker, self._told = adapter, log, pool, breaker, told
         self.last_error: LastError | None = None
         self.last_success: float | None = None
 
@@ -61,7 +70,7 @@ class Guard:
         began = time.monotonic()
         end = began + seconds
         try:
-            answer = self.pool.run(lambda: outcome(self.adapter, hook, work), end, end + grace)
+            answer = self.pool.run(lambda: outcome(self.adapter, hook, work, until=end + grace), end, end + grace)
         except NoSlot:
             self.breaker.skip()
             self._count(hook, "no_slot")
@@ -91,27 +100,42 @@ class Guard:
         return answer
 
     def _succeeded(self, hook: str, answer: Any, took: float) -> None:
-        self.breaker.success()
+        if self.breaker.success():
+            self.log.warning("up again")
+            self._told(True)
         self.last_success = time.time()
         self._count(hook, _ANSWER_NAMES.get(type(answer), "ok"))
         metrics.seconds(self.adapter, hook).observe(took)
 
     def _failed(self, hook: str, error: AdapterError) -> None:
-        """Note trouble. What the system cannot do says nothing about whether it is up."""
+        """Note trouble; what says nothing about whether the far system is up does not count for the breaker."""
         self.note(hook, error)
-        if isinstance(error, NotSupported):
+        if not _counts(error):
             self.breaker.skip()
         elif self.breaker.failure():
             metrics.OPENED.labels(self.adapter).inc()
             self.log.warning("taken for down after %s in %s", type(error).__name__, hook)
+            self._told(False)
 
     def note(self, hook: str, error: AdapterError) -> None:
         """Remember trouble for the health page, and count it."""
         self.last_error = LastError(datetime.now(UTC), hook, type(error).__name__, str(error))
         self._count(hook, _OUTCOME_NAMES.get(type(error), "unknown"))
+        if isinstance(error, PluginError):
+            self.log.error("%s", error)
 
     def _count(self, hook: str, outcome: str) -> None:
         metrics.calls(self.adapter, hook, outcome).inc()
+
+
+def _counts(error: AdapterError) -> bool:
+    """Whether trouble may mean that the far system is down: a bug in one hook must not close the others.
+
+    Of a plugin's own exceptions only those of the operating system do, which a network's failure is.
+    """
+    if isinstance(error, PluginError):
+        return isinstance(error.__context__, OSError)
+    return not isinstance(error, NotSupported)
 
 
 _ANSWER_NAMES = {Done: "done", Declined: "declined", Pending: "pending", NotFound: "not_found"}
@@ -123,9 +147,14 @@ _OUTCOME_NAMES = {
 }
 
 
-def outcome(adapter: str, hook: str, work: Work, passing: type[Exception] | tuple[()] = ()) -> Any:
-    """Run a hook; return its checked answer, or raise one of the classes that the engine knows, or ``passing``."""
-    wire.begin()
+def outcome(
+    adapter: str, hook: str, work: Work, passing: type[Exception] | tuple[()] = (), until: float = math.inf
+) -> Any:
+    """Run a hook; return its checked answer, or raise one of the classes that the engine knows, or ``passing``.
+
+    After ``until`` the transports send nothing more.
+    """
+    wire.begin(until)
     try:
         answer = work()
     except (Misconfigured, NotSupported) as error:

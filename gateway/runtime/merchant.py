@@ -49,7 +49,9 @@ class Store:
 class ConnectionConfig:
     """One connection: which adapter, its checked settings, and the limits of the guard around it.
 
-    ``max_parallel`` lowers the adapter's own; ``pool`` is how many HTTP connections are kept; times in seconds.
+    ``max_parallel`` lowers the adapter's own; ``pool`` is how many HTTP connections are kept; times in seconds:
+    ``grace_s`` is what an adapter gets after the deadline to come back with an answer of its own, ``breaker_open_s``
+    how long nothing is sent to a system taken for down, at first.
     ``problem`` says why the connection cannot be used though its file is right (its plugin did not load).
     """
 
@@ -64,6 +66,7 @@ class ConnectionConfig:
     query_timeout_s: float = 8.0
     page_timeout_s: float = 30.0
     grace_s: float = 0.5
+    breaker_open_s: float = 5.0
     problem: str = ""
 
 

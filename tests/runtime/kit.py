@@ -20,6 +20,7 @@ from gateway.runtime import Discovery, Runtime, discover, load_config, migration
 from gateway.runtime.discovery import DISTRIBUTION, Found
 from gateway.sdk import (
     Adapter,
+    AdapterError,
     AdapterTraits,
     Call,
     Charge,
@@ -73,6 +74,7 @@ class PayAdapter(Adapter):
         self.running = 0
         self.most = 0
         self.closed = 0
+        self.late_error: AdapterError | None = None
         self._lock = threading.Lock()
 
     @property
@@ -86,6 +88,8 @@ class PayAdapter(Adapter):
             self.running += 1
             self.most = max(self.most, self.running)
         try:
+            if request.subject == "steps":
+                return self._steps(call)
             return getattr(self, f"do_{request.subject}")(request)
         finally:
             with self._lock:
@@ -148,8 +152,6 @@ class PayAdapter(Adapter):
         sys.exit(3)
 
     def do_base_error(self, request: Charge) -> Any:
-        from gateway.sdk import AdapterError
-
         raise AdapterError("of no class")
 
     def do_unknown(self, request: Charge) -> Any:
@@ -171,6 +173,32 @@ class PayAdapter(Adapter):
     def do_send_then_not_supported(self, request: Charge) -> Any:
         self._login()
         raise NotSupported("the host does not know it")
+
+    def do_send_late(self, request: Charge) -> Any:
+        self.release.wait(20)
+        return self._noted(self._login)
+
+    def do_send_late_by_http(self, request: Charge) -> Any:
+        self.release.wait(20)
+        url = f"http://127.0.0.1:{self.context.settings['port']}/"
+        return self._noted(lambda: self.context.http.send("POST", url, data=b"x", timeout=2))
+
+    def do_network_error(self, request: Charge) -> Any:
+        raise ConnectionResetError("raised by a driver of its own")
+
+    def _steps(self, call: Call) -> Any:
+        """Two messages; the second one comes when the caller has long given up."""
+        with call.step("open", "r1"):
+            pass
+        self.release.wait(20)
+        return self._noted(lambda: call.step("tender", "r2").__enter__())
+
+    def _noted(self, work: Callable[[], Any]) -> Any:
+        try:
+            return work()
+        except AdapterError as error:
+            self.late_error = error
+            raise
 
     def _login(self) -> None:
         with TcpConnection("127.0.0.1", self.context.settings["port"], deadline=time.monotonic() + 2) as host:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from socket import socket
 
 import pytest
+from prometheus_client import REGISTRY
 
 from gateway.runtime import Connection, Discovery, Runtime
 from gateway.sdk import (
@@ -29,6 +31,7 @@ from gateway.sdk import (
     PluginError,
     Secret,
     StatementRequest,
+    Step,
     StockReserve,
 )
 from gateway.store.errors import StorageConflict
@@ -110,6 +113,35 @@ def test_a_hanging_adapter_is_left_behind_and_its_outcome_unknown(pay: Connectio
     wait_until(lambda: pay.state.hung == 0 and pay.state.busy == 0)
 
 
+@pytest.mark.parametrize("subject", ["send_late", "send_late_by_http"])
+def test_what_wakes_up_after_its_deadline_sends_nothing(tmp_path: Path, discovery: Discovery, subject: str) -> None:
+    """By then the engine may have asked, reversed, and given the goods to another: a late message would undo that."""
+    heard: list[bytes] = []
+    with (
+        host(lambda client: heard.append(client.recv(100))) as port,
+        running(write_config(tmp_path, "m1", port=port), discovery) as runtime,
+    ):
+        pay = runtime.connection("m1", "pay")
+        with pytest.raises(OutcomeUnknown, match="did not come back"):
+            pay.change("payment_charge", charge(subject), call(0.05))
+        time.sleep(0.06)
+        release(pay)
+        wait_until(lambda: adapter_of(pay).late_error is not None)
+        assert "nothing more is sent" in str(adapter_of(pay).late_error)
+    assert b"".join(heard) == b""
+
+
+def test_what_wakes_up_after_its_deadline_begins_no_further_step(pay: Connection) -> None:
+    """Nor does it write to a journal whose checkout others have gone on with."""
+    journal: list[Step] = []
+    with pytest.raises(OutcomeUnknown):
+        pay.change("payment_charge", charge("steps"), call(0.05, journal=journal.append))
+    time.sleep(0.06)
+    release(pay)
+    wait_until(lambda: adapter_of(pay).late_error is not None)
+    assert [(step.name, step.done) for step in journal] == [("open", False), ("open", True)]
+
+
 def test_when_all_slots_hang_nothing_is_sent(pay: Connection) -> None:
     """A call that never got a thread is provably not sent; the breaker does not take that for the system's fault."""
     threads = [threading.Thread(target=swallow, args=(pay, "hang", 0.1)) for _ in range(2)]
@@ -153,6 +185,57 @@ def test_a_decline_is_no_failure(pay: Connection) -> None:
     for _ in range(10):
         swallow(pay, "not_supported")
     assert pay.state.breaker == "closed"
+
+
+def test_a_bug_in_one_hook_does_not_close_the_others(pay: Connection) -> None:
+    for _ in range(10):
+        swallow(pay, "key_error")
+        swallow(pay, "nothing")
+    assert pay.state.breaker == "closed"
+    for _ in range(3):
+        swallow(pay, "network_error")
+    assert pay.state.breaker == "open"
+
+
+def test_ups_and_downs_are_told_once_each(tmp_path: Path, discovery: Discovery) -> None:
+    heard: list[tuple[str, bool]] = []
+    with running(write_config(tmp_path, "m1"), discovery) as made:
+        runtime = Runtime(
+            made.config,
+            discovery,
+            database_of(made),
+            listener=lambda connection, up: heard.append((connection.name, up)),
+        )
+        pay = runtime.connection("m1", "pay")
+        for _ in range(3):
+            swallow(pay, "unknown")
+        swallow(pay, "done")  # refused
+        pay.check()
+        pay.change("payment_charge", charge(), call())
+        runtime.close()
+    assert heard == [("pay", False), ("pay", True)]
+
+
+def test_calls_are_counted_by_outcome(pay: Connection) -> None:
+    def counted(outcome: str) -> float:
+        labels = {"adapter": "pay", "hook": "payment_charge", "outcome": outcome}
+        return REGISTRY.get_sample_value("gateway_adapter_calls_total", labels) or 0.0
+
+    outcomes = ("done", "declined", "pending", "unknown", "not_sent", "plugin_error", "breaker_open")
+    before = {name: counted(name) for name in outcomes}
+    for subject in ("done", "declined", "pending", "key_error", "done", "unknown", "not_sent", "unknown", "done"):
+        with suppress(AdapterError):
+            pay.change("payment_charge", charge(subject), call())
+    counts = {name: counted(name) - before[name] for name in outcomes}
+    assert counts == {
+        "done": 2,
+        "declined": 1,
+        "pending": 1,
+        "unknown": 2,
+        "not_sent": 1,
+        "plugin_error": 1,
+        "breaker_open": 1,
+    }
 
 
 def test_a_check_that_succeeds_closes_the_breaker(pay: Connection) -> None:

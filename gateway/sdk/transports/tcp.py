@@ -27,7 +27,7 @@ class TcpConnection:
             wait = min(connect_timeout, self._left())
             self._socket = socket.create_connection((host, port), timeout=wait)
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        except OSError as error:
+        except (OSError, UnicodeError, OverflowError) as error:  # the latter two: no host name, no port
             raise NotSent(f"no connection to {host}:{port}: {error}") from None
 
     def _left(self) -> float:
@@ -40,8 +40,8 @@ class TcpConnection:
     def send(self, data: bytes) -> None:
         """Send all of ``data``."""
         self._socket.settimeout(self._left())
-        self.sent = True
         wire.left()
+        self.sent = True
         try:
             self._socket.sendall(data)
         except OSError as error:
