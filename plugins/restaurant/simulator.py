@@ -109,6 +109,22 @@ class RestaurantSimulator(Simulator):
         """Write the sold-out file now."""
         return self.sold_out.write(half=self.faults.take("half_file", "soldout_file") is not None)
 
+    def reset(self) -> None:
+        """Start over: no bills, the first day's limits, no faults, nothing in memory."""
+        for timer in self._timers:
+            timer.cancel()
+        self.faults.set([])
+        self._previous.clear()
+        self.store.wipe()
+        self.restart()
+        self._seed()
+
+    def restart(self) -> None:
+        """Every till and the head office restart: serials and tokens, which live in memory, are gone."""
+        for till in self.tills.values():
+            till.forget()
+        self.office.forget()
+
     def _seed(self) -> None:
         if self.store.next_number("started") > 1:
             return

@@ -40,6 +40,7 @@ class Levers:
             "upload_now": self._upload_now,
             "bill": self._bill,
             "restart": self._restart,
+            "reset": self._reset,
         }
 
     def pull(self, command: Mapping[str, Any]) -> dict[str, Any]:
@@ -145,11 +146,12 @@ class Levers:
         return wire(found)
 
     def _restart(self, command: Mapping[str, Any]) -> dict[str, Any]:
-        """Every till and the head office restart: serials and tokens, which live in memory, are gone."""
-        for till in self._simulator.tills.values():
-            till.forget()
-        self._simulator.office.forget()
+        self._simulator.restart()
         return {"restarted": len(self._simulator.tills)}
+
+    def _reset(self, command: Mapping[str, Any]) -> dict[str, Any]:
+        self._simulator.reset()
+        return {"reset": True}
 
 
 def _which(command: Mapping[str, Any]) -> dict[str, str]:

@@ -41,6 +41,12 @@ class ChainStore:
         with self._lock:
             self._db.close()
 
+    def wipe(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            for table in ("bill", "cloud", "limited", "day", "number"):
+                self._db.execute(f"delete from {table}")  # noqa: S608 - fixed names
+
     def _all(self, sql: str, *values: Any) -> list[Any]:
         with self._lock:
             return self._db.execute(sql, values).fetchall()

@@ -30,11 +30,19 @@ class Started:
     addresses: dict[str, str]
 
 
-@pytest.fixture
-def started(tmp_path: Path) -> Iterator[Started]:
-    simulator = RestaurantSimulator(tmp_path / "sim", {"soldout_every_s": "0"})
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
+    simulator = RestaurantSimulator(tmp_path_factory.mktemp("sim"), {"soldout_every_s": "0"})
     yield Started(simulator, simulator.start())
     simulator.stop()
+
+
+@pytest.fixture
+def started(running: Started) -> Started:
+    """The chain as on its first day: one simulator serves a whole file of tests."""
+    running.simulator.reset()
+    running.simulator.write_sold_out()
+    return running
 
 
 @pytest.fixture
