@@ -138,7 +138,7 @@ class AlipayAdapter(Adapter):
             return mapping.paid(reply, call.key, request.amount)
         if reply.sub_code in mapping.KNOWN_ALREADY:
             return self._known(call, request.amount)
-        return mapping.declined(reply, mapping.CHARGE_DECLINES)
+        return mapping.declined(reply, mapping.CHARGE_DECLINES, call.key)
 
     def _show(self, request: Charge, call: Call) -> Change:
         order = self._order(request, call.key)
@@ -150,7 +150,7 @@ class AlipayAdapter(Adapter):
             return mapping.show_qr(mapping.text(mapping.about(reply, call.key), "qr_code"), until.isoformat())
         if reply.sub_code in mapping.KNOWN_ALREADY:
             return self._known(call, request.amount)
-        return mapping.declined(reply, mapping.CHARGE_DECLINES)
+        return mapping.declined(reply, mapping.CHARGE_DECLINES, call.key)
 
     def _known(self, call: Call, amount: int) -> Change:
         """Alipay says that our number is taken: by ourselves, so the trade tells."""
@@ -192,16 +192,15 @@ class AlipayAdapter(Adapter):
         mapping.about(reply, key)
         if mapping.text(reply, "retry_flag") == "Y":
             raise OutcomeUnknown("Alipay asks for the cancel again")
-        action = mapping.text(reply, "action")
-        return self._reversed(self._trade(key, None, call), key, action)
+        return self._reversed(self._trade(key, None, call), key)
 
     def _not_cancelled(self, reply: Reply, key: str, call: Call) -> Change:
         """A refused cancel; a trade that was given back already has nothing left to undo."""
-        refusal = mapping.declined(reply, mapping.CANCEL_DECLINES)
+        refusal = mapping.declined(reply, mapping.CANCEL_DECLINES, key)
         stands = self._trade(key, None, call)
-        return self._reversed(stands, key, "refund") if isinstance(stands, Declined) else refusal
+        return self._reversed(stands, key) if isinstance(stands, Declined) else refusal
 
-    def _reversed(self, stands: Answer, key: str, action: str) -> Change:
+    def _reversed(self, stands: Answer, key: str) -> Change:
         """What the trade's state after a cancel proves.
 
         A trade that does not exist may be a QR code that nobody has opened: it can be paid until it runs out. A payment
@@ -209,7 +208,7 @@ class AlipayAdapter(Adapter):
         """
         if isinstance(stands, Declined):
             self._forget(key)
-            return Done(ref=key, facts={"action": action or _action(stands)})
+            return Done(ref=key, facts={"action": _action(stands)})
         if isinstance(stands, NotFound):
             until = self._shown_until(key)
             if until is not None and self.context.clock() < until:
@@ -229,7 +228,7 @@ class AlipayAdapter(Adapter):
         reason = {"refund_reason": request.reason[:128]} if request.reason else {}
         reply = self._send("alipay.trade.refund", refund | reason | self._site(request.site), call)
         if reply.code != "10000":
-            return mapping.declined(reply, mapping.REFUND_DECLINES)
+            return mapping.declined(reply, mapping.REFUND_DECLINES, key)
         mapping.about(reply, key)
         return self._refunded(request, call, moved=mapping.text(reply, "fund_change") == "Y")
 
@@ -266,13 +265,13 @@ class AlipayAdapter(Adapter):
         if self.context.clock() >= until:
             return NotFound(final=True)
         qr_code = request.facts.get("qr_code")
-        return mapping.show_qr(qr_code, until.isoformat()) if qr_code else answer
+        return mapping.show_qr(qr_code, request.facts.get("expires_at", "")) if qr_code else answer
 
     def _undone(self, key: str) -> Answer:
         answer = self._trade(key, None)
         if isinstance(answer, Done | Pending):
             return NotFound(final=False)
-        return self._reversed(answer, key, "")
+        return self._reversed(answer, key)
 
     def _shown_until(self, key: str) -> datetime | None:
         """Until when a QR code that we showed under this key can be opened; ``None``: none was shown."""

@@ -79,8 +79,10 @@ REFUND_DECLINES: Mapping[str, DeclineReason] = {
 }
 
 
-def declined(reply: Reply, reasons: Mapping[str, DeclineReason]) -> Declined:
-    """The decline that a refusal means. Raises ``OutcomeUnknown`` for one that is not listed."""
+def declined(reply: Reply, reasons: Mapping[str, DeclineReason], out_trade_no: str) -> Declined:
+    """The decline that a refusal means. Raises ``OutcomeUnknown`` for one that is not listed or is another order's."""
+    if text(reply, "out_trade_no") not in ("", out_trade_no):
+        raise InvalidReply(f"the refusal is about another order than {out_trade_no}")
     reason = reasons.get(reply.sub_code)
     if reason is None:
         raise OutcomeUnknown(f"{reply.code} {reply.sub_code} {reply.message}")

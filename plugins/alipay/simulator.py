@@ -111,6 +111,7 @@ class AlipaySimulator(Simulator):
 
     def _act(self, operation: str, params: Mapping[str, str]) -> dict[str, Any]:
         """Do what was asked and give the response node; also for a request that is not one."""
+        biz: Mapping[str, Any] = {}
         try:
             biz = self._authentic(params)
             if operation == "alipay.trade.cancel" and self.faults.take("cancel_retry", operation):
@@ -125,7 +126,8 @@ class AlipaySimulator(Simulator):
                 return _succeeded({"out_trade_no": biz.get("out_trade_no", ""), "fund_change": "N"})
             return _succeeded(method(biz, params.get("notify_url", "")))
         except Refusal as refusal:
-            return _refused(refusal)
+            number = {"out_trade_no": biz["out_trade_no"]} if isinstance(biz.get("out_trade_no"), str) else {}
+            return _refused(refusal) | number
 
     def _authentic(self, params: Mapping[str, str]) -> Mapping[str, Any]:
         if params.get("app_id") != self.who.app_id:

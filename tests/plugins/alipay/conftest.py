@@ -5,13 +5,15 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from gateway.sdk.simulator import start
+from gateway.sdk.settings import settings_folder
+from plugins.alipay.adapter import AlipayAdapter
 from plugins.alipay.simulator import AlipaySimulator
 from plugins.alipay.simulator_keys import load_or_make
-from tests.plugins.alipay.support import Shop
+from tests.plugins.alipay.support import Shop, settings
 
 
 @pytest.fixture(scope="session")
@@ -34,10 +36,17 @@ def options() -> dict[str, str]:
     return {"bill_ready": "at_once", "password_after_s": "0.2", "notice_scale": "0.0005"}
 
 
+@pytest.fixture(scope="session")
+def checked(keys: Path) -> dict[str, Any]:
+    """Settings, checked once a session."""
+    with settings_folder(keys):
+        return dict(AlipayAdapter.Settings().load(settings(load_or_make(keys), "127.0.0.1:1")))
+
+
 @pytest.fixture
-def shop(data: Path, options: dict[str, str]) -> Iterator[Shop]:
-    running = start(AlipaySimulator(data, options))
-    shop = Shop(running, data)
+def shop(data: Path, options: dict[str, str], checked: dict[str, Any]) -> Iterator[Shop]:
+    sim = AlipaySimulator(data, options)
+    shop = Shop(sim, sim.start()["gateway"], data, checked)
     yield shop
     shop.adapter.context.http.close()
-    running.stop()
+    shop.sim.stop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -12,6 +13,8 @@ from gateway.sdk import (
     Answer,
     Change,
     Charge,
+    Context,
+    Http,
     Method,
     Original,
     PaymentRefund,
@@ -20,12 +23,13 @@ from gateway.sdk import (
     Secret,
     Site,
 )
-from gateway.sdk.simulator import Fault, Running
-from gateway.testing.context import build, call
+from gateway.sdk.simulator import Fault
+from gateway.testing.context import MemoryStore, build, call
 from plugins.alipay.adapter import AlipayAdapter
 from plugins.alipay.client import AlipayClient
 from plugins.alipay.protocol import Reply, read_private_key, read_public_key
 from plugins.alipay.simulator import AlipaySimulator
+from plugins.alipay.simulator_keys import Identity
 
 CODE = "2812345678{:06d}"
 SITE = Site(store_id="S1", business_date=date(2026, 11, 22), till_id="T1", cashier_id="C1")
@@ -36,11 +40,11 @@ def key(number: int) -> str:
     return f"01JCHK{number:020d}"
 
 
-def settings(sim: AlipaySimulator, address: str, **more: Any) -> dict[str, Any]:
+def settings(who: Identity, address: str, **more: Any) -> dict[str, Any]:
     return {
         "endpoint": f"http://{address}/gateway.do",
-        "app_id": sim.who.app_id,
-        "seller_id": sim.who.seller_id,
+        "app_id": who.app_id,
+        "seller_id": who.seller_id,
         "app_private_key": "file:app_private_key.pem",
         "alipay_public_key": "file:alipay_public_key.pem",
         "timeout_s": 2.0,
@@ -48,34 +52,46 @@ def settings(sim: AlipaySimulator, address: str, **more: Any) -> dict[str, Any]:
     }
 
 
+def opened(sim: AlipaySimulator, address: str, folder: Path, checked: dict[str, Any]) -> AlipayAdapter:
+    """An adapter with settings that were checked before (the check of a private key takes 0.1 s)."""
+    context = Context(
+        merchant="test",
+        connection="alipay",
+        settings=checked | {"endpoint": f"http://{address}/gateway.do"},
+        http=Http(),
+        log=logging.LoggerAdapter(logging.getLogger("gateway.adapter.alipay"), {}),
+        store=MemoryStore(),
+        spool=folder,
+    )
+    return AlipayAdapter(context)
+
+
 @dataclass
 class Shop:
     """The simulator, running, and one adapter."""
 
-    running: Running
+    sim: AlipaySimulator
+    address: str
     folder: Path
+    checked: dict[str, Any]
     adapter: AlipayAdapter = field(init=False)
     client: AlipayClient = field(init=False)
     codes: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
     def __post_init__(self) -> None:
-        self.adapter = self.build()
+        self.adapter = opened(self.sim, self.address, self.folder, self.checked)
         self.client = AlipayClient(
             self.adapter.context.http,
-            f"http://{self.running.addresses['gateway']}/gateway.do",
+            f"http://{self.address}/gateway.do",
             self.sim.who.app_id,
             read_private_key((self.folder / "app_private_key.pem").read_text(), checked=True),
             read_public_key((self.folder / "alipay_public_key.pem").read_text()),
             lambda: datetime.now(UTC),
         )
 
-    @property
-    def sim(self) -> AlipaySimulator:
-        assert isinstance(self.running.simulator, AlipaySimulator)
-        return self.running.simulator
-
     def build(self, **more: Any) -> AlipayAdapter:
-        return build(AlipayAdapter, settings(self.sim, self.running.addresses["gateway"], **more), self.folder)
+        """Another adapter, its settings checked."""
+        return build(AlipayAdapter, settings(self.sim.who, self.address, **more), self.folder)
 
     def faults(self, *faults: Fault) -> None:
         self.sim.faults.set(list(faults))
