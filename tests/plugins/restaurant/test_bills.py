@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from gateway.pricing import parse, price
 from gateway.sdk import (
+    Bill,
     BillHold,
     BillLookup,
     BillPrice,
@@ -309,3 +311,54 @@ def test_bills_found_together_carry_one_service_charge(chain: Chain) -> None:
     both = chain.adapter.bill_find(BillLookup(store_id="sh-01", bill_ids=(one.bill_id, two.bill_id)))
     assert [len(bill.fees) for bill in both] == [1, 0]
     assert [bill.version for bill in both] == [one.version, two.version]
+
+
+def priced(bills: tuple[Bill, ...]) -> int:
+    """What the gateway's own pricing makes of these bills without any benefit, in fen."""
+    lines = [line for bill in bills for line in bill.lines if not line.component_of]
+    document = {
+        "currency": "CNY",
+        "store_id": "sh-01",
+        "at": "2026-03-08T12:00:00+08:00",
+        "business_date": "2026-03-08",
+        "lines": [
+            {
+                "line_id": line.line_id,
+                "sku": line.sku,
+                "category": line.category,
+                "quantity": str(line.quantity),
+                "unit_amount": line.unit_amount,
+                "discountable": line.discountable,
+                "member_price": line.member_price,
+            }
+            for line in lines
+        ],
+        "fees": [dict(fee) for bill in bills for fee in bill.fees],
+        "rounding": bills[0].rounding,
+        "tenders": [{"id": "t1", "method": "payment_code"}],
+    }
+    return price(parse(document)).payable_amount
+
+
+MENU = [
+    [{"dish": "D0102"}, {"dish": "D0407", "qty": "3"}],
+    [{"dish": "D0202", "qty": "0.204"}] * 3 + [{"dish": "D0107"}],
+    [{"dish": "D0202", "qty": "0.320"}] * 3,
+    [{"dish": "P0003"}, {"dish": "D0101", "price": "80.05", "cook": "3.33"}],
+]
+
+
+@pytest.mark.parametrize("items", MENU)
+@pytest.mark.parametrize(("store", "shop"), [("sh-01", "SH01"), ("sh-02", "SH02"), ("sh-03", "SH03")])
+def test_the_gateways_pricing_gives_the_tills_own_sum(
+    chain: Chain, items: list[dict[str, str]], store: str, shop: str
+) -> None:
+    opened = chain.pull("seat", shop=shop, items=items)
+    bills = chain.adapter.bill_find(BillLookup(store_id=store, bill_ids=(str(opened["bsId"]),)))
+    assert priced(bills) == bills[0].due_amount
+
+
+def test_two_bills_are_priced_within_the_rounding_that_posting_allows(chain: Chain) -> None:
+    one, two = (str(chain.pull("seat", items=MENU[number])["bsId"]) for number in (0, 3))
+    bills = chain.adapter.bill_find(BillLookup(store_id="sh-01", bill_ids=(one, two)))
+    assert 0 <= priced(bills) - sum(bill.due_amount for bill in bills) <= 10
