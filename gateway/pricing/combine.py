@@ -10,11 +10,12 @@ from datetime import date, datetime
 from typing import Final
 
 from gateway.pricing.candidates import PHASES
-from gateway.pricing.effects import Candidate, Outcome, Shares, State, evaluate, member_shares
+from gateway.pricing.effects import Candidate, Outcome, Shares, State, evaluate, member_shares, potential
 from gateway.pricing.model import Basket
 
 EXACT_CANDIDATES: Final = 12
-MAX_VISITS: Final = 60_000
+MAX_VISITS: Final = 30_000
+MAX_CANDIDATES: Final = 200
 _LATEST: Final = 1 << 40
 
 Key = tuple[int, int, int, tuple[int, ...], tuple[str, ...]]
@@ -54,10 +55,9 @@ class Search:
 
     def run(self, candidates: list[Candidate], with_member: bool) -> None:
         """Search all legal sets of the candidates, keeping the best over all runs."""
-        self.candidates = candidates
         self.with_member = with_member
-        self.ends = [sum(1 for c in candidates if PHASES[c.benefit.stage] <= phase) for phase in range(3)]
-        self._bounds()
+        self._bounds(candidates)
+        self.ends = [sum(1 for c in self.candidates if PHASES[c.benefit.stage] <= phase) for phase in range(3)]
         self._visit(0, start_state(self.basket), 0, 0, 0, 0, [])
 
     def _member(self, nets: list[int]) -> Shares:
@@ -66,22 +66,25 @@ class Search:
             return []
         return member_shares(self.basket.lines, nets, member.rate_bp)
 
-    def _bounds(self) -> None:
-        """The most that the candidates from each position on can still save or give."""
-        count = len(self.candidates)
+    def _bounds(self, candidates: list[Candidate]) -> None:
+        """Leave out what can give nothing, and note the most that those from each position on can still save or
+        give."""
         shares = self._member(self.gross)
-        after = list(self.gross)
-        for i, share in shares:
-            after[i] -= share
-        start = self.gross if self.ends[1] else after
+        start = list(self.gross)
+        if not any(PHASES[c.benefit.stage] < 2 for c in candidates):
+            for i, share in shares:
+                start[i] -= share
         state = State(self.gross, self.gross, start, start, start)
-        self.most = [0] * (count + 1)
-        self.most_extra = [0] * (count + 1)
-        for i in range(count - 1, -1, -1):
-            outcome = evaluate(self.candidates[i], state, self.basket.lines)
-            self.most[i] = self.most[i + 1] + outcome.amount
-            self.most_extra[i] = self.most_extra[i + 1] + outcome.extra
-        self.member_most = sum(share for _, share in shares)
+        found = [(c, *potential(c, state, self.basket.lines)) for c in candidates]
+        found = [item for item in found if item[1] or item[2]]
+        if len(found) > MAX_CANDIDATES:
+            self.visits = MAX_VISITS + 1
+            floor = sorted((item[1:] for item in found), reverse=True)[MAX_CANDIDATES - 1]
+            found = [item for item in found if item[1:] >= floor][:MAX_CANDIDATES]
+        self.candidates = [item[0] for item in found]
+        self.most = _sums_from([item[1] for item in found])
+        self.most_extra = _sums_from([item[2] for item in found])
+        self.member_most = sum([share for _, share in shares])
 
     def _enter(self, i: int, state: State, saving: int) -> tuple[State, int]:
         """Close the stages that end before position `i`."""
@@ -145,6 +148,14 @@ class Search:
         if best is None or key < best:
             self.best = key
             self.found = Choice(list(path), self.with_member, True)
+
+
+def _sums_from(values: list[int]) -> list[int]:
+    """The sum of the values from each position on."""
+    sums = [0]
+    for value in reversed(values):
+        sums.append(sums[-1] + value)
+    return sums[::-1]
 
 
 def start_state(basket: Basket) -> State:

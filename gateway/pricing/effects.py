@@ -50,8 +50,6 @@ class Candidate:
     at_most: int | None = None  # the basis if the rest is paid by such a method
     bit: int = 0
     conflicts: int = 0
-    most: int = 0  # no discount of it can be larger
-    most_extra: int = 0
 
 
 @dataclass(slots=True)
@@ -76,12 +74,7 @@ _NOTHING: Final = Outcome()
 def evaluate(candidate: Candidate, state: State, lines: tuple[Line, ...]) -> Outcome:
     """What the candidate gives in this state. Pure; the state is not changed."""
     benefit = candidate.benefit
-    base = state.basis(benefit.basis)
-    basis = sum([base[i] for i in candidate.measured])
-    if candidate.taken_off or candidate.at_most is not None:
-        basis = max(0, basis - candidate.taken_off)
-        if candidate.at_most is not None:
-            basis = min(basis, candidate.at_most)
+    basis = _basis(candidate, state)
     for tier in benefit.tiers:
         if basis >= tier.threshold_amount and candidate.quantity >= tier.threshold_quantity:
             break
@@ -92,12 +85,43 @@ def evaluate(candidate: Candidate, state: State, lines: tuple[Line, ...]) -> Out
             missing_quantity=max(0, tier.threshold_quantity - candidate.quantity),
         )
     outcome = _ACTIONS[benefit.action](candidate, tier, state, lines, _times(benefit, tier, basis, candidate.quantity))
-    limits = benefit.limits
-    if limits is not None and limits.budget_amount is not None:
-        cost = outcome.amount + outcome.extra
-        if cost > limits.budget_amount - limits.used_budget_amount:
-            return Outcome(reason="budget")
+    left = _budget_left(benefit)
+    if left is not None and outcome.amount + outcome.extra > left:
+        return Outcome(reason="budget")
     return outcome
+
+
+def potential(candidate: Candidate, state: State, lines: tuple[Line, ...]) -> tuple[int, int]:
+    """The most that the candidate can save, and give beside, in this state or in any with lower amounts.
+
+    A lower tier may give more than the highest reached, so every tier within reach counts.
+    """
+    benefit = candidate.benefit
+    basis = _basis(candidate, state)
+    amount = extra = 0
+    for tier in benefit.tiers:
+        if basis >= tier.threshold_amount and candidate.quantity >= tier.threshold_quantity:
+            times = _times(benefit, tier, basis, candidate.quantity)
+            outcome = _ACTIONS[benefit.action](candidate, tier, state, lines, times)
+            amount, extra = max(amount, outcome.amount), max(extra, outcome.extra)
+    left = _budget_left(benefit)
+    return (amount, extra) if left is None else (min(amount, left), min(extra, left))
+
+
+def _budget_left(benefit: Benefit) -> int | None:
+    limits = benefit.limits
+    if limits is None or limits.budget_amount is None:
+        return None
+    return limits.budget_amount - limits.used_budget_amount
+
+
+def _basis(candidate: Candidate, state: State) -> int:
+    """What a threshold is compared with."""
+    base = state.basis(candidate.benefit.basis)
+    basis = sum([base[i] for i in candidate.measured])
+    if candidate.taken_off:
+        basis = max(0, basis - candidate.taken_off)
+    return basis if candidate.at_most is None else min(basis, candidate.at_most)
 
 
 def _times(benefit: Benefit, tier: Tier, basis: int, quantity: int) -> int:
@@ -137,9 +161,7 @@ def _amount_off(candidate: Candidate, tier: Tier, state: State, lines: tuple[Lin
 
 
 def _percent_off(candidate: Candidate, tier: Tier, state: State, lines: tuple[Line, ...], times: int) -> Outcome:
-    """One rounding on the group's sum; at the item stage the price of each line is set by itself."""
-    if candidate.benefit.stage in ("item", "member"):
-        return _line_prices(candidate, tier, state, lines, times)
+    """One rounding on the group's sum."""
     nets = state.nets
     total = sum([nets[i] for i in candidate.lines])
     return _take(total - price_at(total, tier.rate_bp or 0), candidate, state)
@@ -269,7 +291,10 @@ def _count_pass(candidate: Candidate, tier: Tier, state: State, lines: tuple[Lin
 def _gift(candidate: Candidate, tier: Tier, state: State, lines: tuple[Line, ...], times: int) -> Outcome:
     if tier.gift is None:
         return _NOTHING
-    gift = Gift(tier.gift.sku, tier.gift.quantity * times, tier.gift.value_amount * times)
+    value = tier.gift.value_amount
+    if not value:  # it may stand among the lines, at no price but with its worth
+        value = next((line.gift_value_amount for line in lines if line.sku == tier.gift.sku), 0)
+    gift = Gift(tier.gift.sku, tier.gift.quantity * times, value * times)
     return Outcome(extra=max(1, gift.value_amount), gift=gift, times=times)
 
 

@@ -89,6 +89,11 @@ def _tier(r: Random, kind: str, threshold: int) -> Document:
 PRICED = ["amount_off", "every_amount_off", "percent_off", "nth_unit", "buy_n_cheapest", "fixed_price", "add_on"]
 
 
+def _by_pieces(tier: Document, pieces: int) -> Document:
+    """The tier with a threshold in pieces."""
+    return {**{k: v for k, v in tier.items() if k != "threshold_amount"}, "threshold_quantity": pieces}
+
+
 def campaign(r: Random, i: int, kinds: list[str]) -> Document:
     kind = r.choice(kinds)
     document: Document = {"id": f"M{i}", "version": 1, "kind": kind, **_rules(r, True)}
@@ -100,6 +105,11 @@ def campaign(r: Random, i: int, kinds: list[str]) -> Document:
         document["n"] = r.randint(1, 4)
         if r.random() < 0.3:
             document["max_times"] = r.randint(1, 2)
+    if kind in ("amount_off", "percent_off", "gift") and r.random() < 0.2:
+        document["tiers"] = [_by_pieces(tier, n) for n, tier in enumerate(document["tiers"], 1)]
+    if r.random() < 0.15:
+        document["budget_amount"] = 5000
+        document["used"] = {"budget_amount": r.choice([0, 2000, 4500])}
     if kind in ("amount_off", "every_amount_off") and r.random() < 0.4:
         document["repeat"] = True
         document["max_times"] = r.randint(1, 3)

@@ -134,11 +134,13 @@ class Pricing:
             t
             for t in benefit.tiers
             if sum(self.marks[benefit.basis][i] for i in measured) >= t.get("threshold_amount", 0)
+            and sum(quantity(self.lines[i]) for i in measured) >= t.get("threshold_quantity", 0)
         ]
         before = (sum(self.net), self.given)
         if reached and targets:
-            tier = max(reached, key=lambda t: t.get("threshold_amount", 0))
+            tier = max(reached, key=lambda t: (t.get("threshold_amount", 0), t.get("threshold_quantity", 0)))
             basis = sum(self.marks[benefit.basis][i] for i in measured)
+            self.pieces_measured = sum((quantity(self.lines[i]) for i in measured), Fraction(0))
             self.use(benefit, tier, targets, basis)
         if before == (sum(self.net), self.given):
             self.useless = True  # a set with a benefit that does nothing is no set of its own
@@ -151,6 +153,8 @@ class Pricing:
             return 1
         threshold = tier.get("threshold_amount", 0)
         count = basis // threshold if threshold else rules.get("max_times", 1)
+        if tier.get("threshold_quantity"):
+            count = floor(self.pieces_measured / tier["threshold_quantity"])
         return min(count, rules.get("max_times", count))
 
     def use(self, benefit: Benefit, tier: Document, targets: list[int], basis: int) -> None:
@@ -158,7 +162,7 @@ class Pricing:
         kind = benefit.kind
         if kind in ("amount_off", "every_amount_off", "cash"):
             self.off(benefit, tier["off_amount"] * times, targets)
-        elif kind == "member_rate" or (kind == "percent_off" and benefit.stage < 2):
+        elif kind == "member_rate":
             self.each_line(benefit, tier, targets)
         elif kind in ("percent_off", "percent"):
             total = sum(self.net[i] for i in targets)
@@ -170,12 +174,18 @@ class Pricing:
         else:
             self.give(tier, times, benefit)
 
+    def affordable(self, benefit: Benefit, cost: int) -> bool:
+        budget = benefit.document.get("budget_amount")
+        return budget is None or cost <= budget - benefit.document["used"]["budget_amount"]
+
     def give(self, tier: Document, times: int, benefit: Benefit) -> None:
         value = tier.get("voucher_amount") or tier.get("reward_amount")
         if value is not None:
-            self.given += min(value * times, benefit.document.get("cap_amount", value * times))
+            worth = min(value * times, benefit.document.get("cap_amount", value * times))
         else:
-            self.given += max(1, tier["gift"]["value_amount"] * times)
+            worth = max(1, tier["gift"]["value_amount"] * times)
+        if self.affordable(benefit, worth):
+            self.given += worth
 
     def off(self, benefit: Benefit, amount: int, targets: list[int]) -> None:
         amount = min(amount, benefit.document.get("cap_amount", amount))
@@ -186,7 +196,7 @@ class Pricing:
 
     def spread(self, benefit: Benefit, amount: int, weights: dict[int, int]) -> None:
         offs = [0] * len(self.net)
-        if amount:
+        if amount and self.affordable(benefit, amount):
             for i, share in zip(weights, apportion(amount, list(weights.values())), strict=True):
                 offs[i] = share
         self.take(benefit.id, offs)
