@@ -55,6 +55,11 @@ class Batch:
         self._queue = queue
         self._left = most - 1
 
+    def fail(self, error: BaseException) -> None:
+        """Give the error to every unit that has none of its own: none of them may pass for done."""
+        for unit in self.units:
+            unit.error = unit.error or error
+
     def take(self) -> Unit | None:
         """The next unit that waits, or ``None`` when there is none or the batch is full."""
         if self._left <= 0 or not self._queue:

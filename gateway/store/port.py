@@ -5,11 +5,11 @@ parameters. A unit of work is a function of a :class:`Tx`; :meth:`Database.tx` r
 :meth:`Database.read` in a consistent snapshot. What a unit may count on, on both:
 
 - **All or nothing**, durable once ``tx`` returns. An exception rolls back this unit alone and reaches its caller.
-- **It may run again** (another writer came first, the batch it rode in failed), and on SQLite **in another thread**
-  (the leader of the group commit): no effects outside, no thread-locals, no context variables. Short: no far calls.
+- **It may run again** (another writer came first, the batch it rode in failed), and **in another thread** (the leader
+  of the group commit): no effects outside, no thread-locals, no context variables. Short: no far calls, no waiting.
 - **Decide by guarded writes**: ``UPDATE … WHERE free >= :n`` and look at the count; ``INSERT … ON CONFLICT DO
   NOTHING``. Before *reading* something to decide upon, take ``tx.lock(name)`` or ``SELECT … FOR UPDATE [SKIP LOCKED]``.
-  SQLite has one writer at a time and drops these words; on PostgreSQL units run side by side.
+  SQLite has one writer at a time and drops these words; so has PostgreSQL by default, but not with ``grouped=False``.
 - **Values** are ``str``, ``int``, ``float``, ``bytes`` and ``None``. Booleans are stored and returned as 0 and 1.
   A parameter that only meets ``IS NULL`` needs ``CAST(:x AS TEXT)``: PostgreSQL must know every parameter's type.
 - **Errors** are those of :mod:`gateway.store.errors`, and end the unit.
@@ -107,7 +107,8 @@ def open_database(url: str, **settings: Any) -> Database:
 
     Nothing is opened yet: connections are made at the first unit of each process. Settings of SQLite:
     ``busy_seconds`` (5), ``low_water_bytes`` (64 MiB), ``ballast_bytes`` (16 MiB); of PostgreSQL: ``busy_seconds`` (5),
-    ``pool_size`` (16), ``isolation``. Raises ``StorageMisuse`` for another scheme or an unknown setting.
+    ``pool_size`` (16), ``grouped`` (true), ``isolation`` (``"read committed"``). Raises ``StorageMisuse`` for another
+    scheme or an unknown setting.
     """
     scheme, _, rest = url.partition("://")
     try:

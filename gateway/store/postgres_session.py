@@ -54,10 +54,15 @@ class Session:
         return self._many.rowcount
 
     def control(self, command: bytes) -> None:
-        """Send BEGIN, COMMIT or ROLLBACK, past the machinery for results. Raises ``psycopg.Error``."""
+        """Send BEGIN, COMMIT, ROLLBACK or the like, past the machinery for results. Raises ``psycopg.Error``."""
         result = self._pgconn.exec_(command)
-        if result.status != ExecStatus.COMMAND_OK:
+        if result.status not in (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK):
             raise failure(self._pgconn, result)
+
+    @property
+    def in_transaction(self) -> bool:
+        """True between BEGIN and its end."""
+        return self._pgconn.transaction_status != TransactionStatus.IDLE
 
     def settle(self) -> bool:
         """End whatever transaction is left open; False when the connection is of no more use."""

@@ -7,6 +7,7 @@ a sum over BIGINT (NUMERIC on PostgreSQL) is an ``int``.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from itertools import count
 from typing import Any
@@ -19,6 +20,9 @@ from gateway.store.dialect import numbered_sql
 from gateway.store.errors import StorageMisuse
 
 Row = dict[str, Any]
+
+#: A statement that changes nothing; ``WITH`` may hide one that does.
+_ONLY_READS = re.compile(r"\s*SELECT\b", re.IGNORECASE)
 
 _INT8, _TEXT, _FLOAT8, _BYTEA = 20, 25, 701, 17
 _ANY = 0
@@ -55,9 +59,10 @@ _DECODERS: dict[int, Callable[[bytes], Any]] = {
 class _Prepared:
     """One statement prepared for parameters of certain types; what its columns are is learnt from its first result."""
 
-    __slots__ = ("columns", "decoders", "encoders", "formats", "name", "oids")
+    __slots__ = ("columns", "decoders", "encoders", "formats", "name", "oids", "writes")
 
-    def __init__(self, name: str, kinds: tuple[type, ...]) -> None:
+    def __init__(self, name: str, kinds: tuple[type, ...], writes: bool) -> None:
+        self.writes = writes
         encodings = [_ENCODINGS[kind] for kind in kinds]
         self.name = name.encode()
         self.oids = [oid for oid, _, _ in encodings]
@@ -93,6 +98,7 @@ class Statements:
         self._texts: dict[str, tuple[str, tuple[str, ...]]] = {}
         self._prepared: dict[tuple[str, tuple[type, ...]], _Prepared] = {}
         self._serial = count()
+        self.wrote = False  # set by every statement that may have changed something, reset by who asks
 
     def __len__(self) -> int:
         return len(self._prepared)
@@ -120,13 +126,16 @@ class Statements:
         data: Any = [encode(value) for encode, value in zip(prepared.encoders, values, strict=True)]
         result = self._connection.exec_prepared(prepared.name, data, prepared.formats)
         self._check(result)
+        if prepared.writes and result.command_tuples != 0:
+            self.wrote = True
         return result, prepared
 
     def _prepare(self, sql: str, text: str, kinds: tuple[type, ...]) -> _Prepared:
         for kind in kinds:
             if kind not in _ENCODINGS:
                 raise StorageMisuse(f"{kind.__name__} is no type of the store")
-        prepared = _Prepared(f"s{next(self._serial)}", kinds)
+        writes = _ONLY_READS.match(text) is None
+        prepared = _Prepared(f"s{next(self._serial)}", kinds, writes)
         self._check(self._connection.prepare(prepared.name, text.encode(), prepared.oids))
         self._prepared[sql, kinds] = prepared
         return prepared

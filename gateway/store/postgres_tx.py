@@ -17,33 +17,38 @@ _MANY = 10  # from so many rows on, sending them in one go is worth its machiner
 
 
 class _Ended:
-    """Stands in for the session once the unit has ended."""
+    """Stands in for the session and its statements once the unit has ended."""
 
-    @property
-    def statements(self) -> NoReturn:
+    def refuse(self, *_: Any) -> NoReturn:
         raise StorageMisuse("this unit has ended; its transaction must not be kept")
 
-    many = statements
+    count = rows = many = refuse
 
 
-_ENDED = cast(Session, _Ended())
+_ENDED: Any = _Ended()
 
 
 class PostgresTx:
-    """See :class:`gateway.store.port.Tx`. ``broken`` is the store's first error, ``cause`` the server's."""
+    """See :class:`gateway.store.port.Tx`. ``broken`` is the store's first error, ``cause`` the server's.
 
-    __slots__ = ("_session", "broken", "cause")
+    Once it has ended, ``wrote`` tells whether it may have changed something.
+    """
+
+    __slots__ = ("_session", "_statements", "broken", "cause", "wrote")
     dialect = "postgresql"
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._statements = session.statements
+        self._statements.wrote = False
         self.broken: StorageError | None = None
         self.cause: psycopg.Error | None = None
+        self.wrote = False
 
     def execute(self, sql: str, params: Params = NONE) -> int:
         """See :meth:`gateway.store.port.Tx.execute`."""
         try:
-            return self._session.statements.count(sql, params)
+            return self._statements.count(sql, params)
         except psycopg.Error as error:
             raise self._break(error) from error
 
@@ -51,7 +56,8 @@ class PostgresTx:
         """See :meth:`gateway.store.port.Tx.execute_many`."""
         try:
             if len(rows) < _MANY:
-                return sum(self._session.statements.count(sql, row) for row in rows)
+                return sum(self._statements.count(sql, row) for row in rows)
+            self.wrote = True
             return self._session.many(sql, rows)
         except psycopg.Error as error:
             raise self._break(error) from error
@@ -59,7 +65,7 @@ class PostgresTx:
     def one(self, sql: str, params: Params = NONE) -> Row | None:
         """See :meth:`gateway.store.port.Tx.one`."""
         try:
-            rows: list[Any] = self._session.statements.rows(sql, params, 1)
+            rows: list[Any] = self._statements.rows(sql, params, 1)
         except psycopg.Error as error:
             raise self._break(error) from error
         return rows[0] if rows else None
@@ -67,7 +73,7 @@ class PostgresTx:
     def all(self, sql: str, params: Params = NONE) -> list[Row]:
         """See :meth:`gateway.store.port.Tx.all`."""
         try:
-            return cast("list[Row]", self._session.statements.rows(sql, params))
+            return cast("list[Row]", self._statements.rows(sql, params))
         except psycopg.Error as error:
             raise self._break(error) from error
 
@@ -78,7 +84,8 @@ class PostgresTx:
 
     def end(self) -> None:
         """Cut the connection off."""
-        self._session = _ENDED
+        self.wrote = self.wrote or self._statements.wrote
+        self._session = self._statements = _ENDED
 
     def _break(self, error: psycopg.Error) -> StorageError:
         found = translate(error)

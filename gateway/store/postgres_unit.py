@@ -30,7 +30,7 @@ def run_unit(session: Session, begin: bytes, fn: Callable[[Tx], T]) -> T:
     A transaction that was not committed is left for the caller to end.
     """
     tx = PostgresTx(session)
-    _begin(session, begin)
+    begin_or_run_again(session, begin)
     try:
         result = fn(tx)
     except Exception:
@@ -45,12 +45,13 @@ def run_unit(session: Session, begin: bytes, fn: Callable[[Tx], T]) -> T:
     return result
 
 
-def _begin(session: Session, begin: bytes) -> None:
+def begin_or_run_again(session: Session, begin: bytes) -> None:
+    """Begin a transaction. Raises ``RunAgain`` when another try may help, else ``StorageError``."""
     try:
         session.control(begin)
     except psycopg.Error as error:
         found = _told(error)
-        raise (RunAgain(found) if connection_lost(error) else found) from error
+        raise (RunAgain(found) if connection_lost(error) or may_run_again(error) else found) from error
 
 
 def _run_again_if_worth_it(tx: PostgresTx) -> None:

@@ -9,15 +9,15 @@ from contextlib import suppress
 from pathlib import Path
 
 from gateway.store import driver
-from gateway.store.errors import StorageBusy, StorageDown, StorageError, StorageFull, StorageReadOnly, StorageUnknown
+from gateway.store.batch import Runner
+from gateway.store.errors import StorageDown, StorageError, StorageFull, StorageReadOnly, StorageUnknown
 from gateway.store.filelock import TurnLock
 from gateway.store.group import Batch, Group, Unit
 from gateway.store.room import Room
-from gateway.store.sqlite_batch import Verdict, insist, roll_back, run_apart, run_plain, run_unit
 from gateway.store.sqlite_errors import translate
+from gateway.store.sqlite_ground import SqliteGround, insist
 
 _WAL_LIMIT_BYTES = 64 * 1024 * 1024
-_CAREFUL_BATCHES = 64
 
 
 class Writer:
@@ -33,7 +33,7 @@ class Writer:
         self._connection: driver.Connection | None = None
         self._turn: TurnLock | None = None
         self._opening = threading.Lock()
-        self._careful = 0  # so many more batches with a savepoint a unit
+        self._runner = Runner()
 
     # -- opening and closing
 
@@ -100,85 +100,65 @@ class Writer:
             assert turn is not None and connection is not None
             turn.acquire(batch.deadline)
             try:
-                self._transact(connection, batch)
+                self._transact(SqliteGround(connection, batch.deadline), batch)
             finally:
                 turn.release()
         except StorageError as error:
-            for unit in batch.units:  # what has no error of its own must not pass for done
-                unit.error = unit.error or error
+            batch.fail(error)
         if any(isinstance(unit.error, StorageDown) for unit in batch.units):
             with self._opening:
                 self._drop()
 
-    def _transact(self, connection: driver.Connection, batch: Batch) -> None:
+    def _transact(self, ground: SqliteGround, batch: Batch) -> None:
         """Run and commit the units together; when that fails as a whole each alone, so that none harms another."""
-        insist(lambda: connection.execute("BEGIN IMMEDIATE"), batch.deadline)
         try:
-            together = self._run(connection, batch) and _try_commit(connection, batch)
+            together = self._runner.run(ground, batch) and _try_commit(ground, batch)
+        except driver.DriverError:  # a savepoint failed
+            together = False
         finally:
-            roll_back(connection)
+            ground.roll_back()
         if not together:
             batch.committing = True  # from here on some may stand and others not
             for unit in batch.units:
-                self._alone(connection, unit, batch.deadline)
+                self._alone(ground, unit)
 
-    def _run(self, connection: driver.Connection, batch: Batch) -> bool:
-        """Run the units in the open transaction; False when it is lost."""
-        try:
-            if self._careful == 0:
-                verdict = run_plain(connection, batch)
-                if verdict is not Verdict.SPOILT:
-                    return verdict is Verdict.STANDS
-                connection.execute("ROLLBACK")
-                if len(batch.units) == 1:
-                    return True  # alone and failed: nothing to keep
-                self._careful = _CAREFUL_BATCHES
-                insist(lambda: connection.execute("BEGIN IMMEDIATE"), batch.deadline)
-            else:
-                self._careful -= 1
-            return run_apart(connection, batch) is Verdict.STANDS
-        except (driver.DriverError, StorageBusy):
-            return False
-
-    def _alone(self, connection: driver.Connection, unit: Unit, deadline: float) -> None:
-        _attempt(connection, unit, deadline)
+    def _alone(self, ground: SqliteGround, unit: Unit) -> None:
+        _attempt(ground, unit)
         if isinstance(unit.error, StorageFull) and self._room.throw_ballast():
-            _attempt(connection, unit, deadline)
+            _attempt(ground, unit)
 
 
-def _try_commit(connection: driver.Connection, batch: Batch) -> bool:
+def _try_commit(ground: SqliteGround, batch: Batch) -> bool:
     """Commit; False when that failed and nothing stands. A failure of the disk leaves the outcome unknown."""
-    if not connection.in_transaction:
+    if not ground.open:
         return True
     batch.committing = True
     try:
-        insist(lambda: connection.execute("COMMIT"), batch.deadline)
+        ground.commit()
     except StorageDown as error:
-        unknown = StorageUnknown(f"while committing: {error}")
-        for unit in batch.units:
-            unit.error = unit.error or unknown
+        batch.fail(StorageUnknown(f"while committing: {error}"))
     except StorageError:
         return False
     return True
 
 
-def _attempt(connection: driver.Connection, unit: Unit, deadline: float) -> None:
+def _attempt(ground: SqliteGround, unit: Unit) -> None:
     """Run and commit one unit in a transaction of its own; its error is kept in the unit."""
     committing = False
     try:
-        insist(lambda: connection.execute("BEGIN IMMEDIATE"), deadline)
-        run_unit(connection, unit)
+        ground.begin()
+        ground.run(unit)
         if unit.error is None:
             committing = True
-            insist(lambda: connection.execute("COMMIT"), deadline)
-        roll_back(connection)
+            ground.commit()
+        ground.roll_back()
     except StorageDown as error:
         unit.error = StorageUnknown(f"while committing: {error}") if committing else error
     except StorageError as error:
         unit.error = error
     finally:
         with suppress(StorageError):
-            roll_back(connection)
+            ground.roll_back()
 
 
 def _turn_lock(path: Path) -> TurnLock:

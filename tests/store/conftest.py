@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from _pytest.mark.structures import ParameterSet
 
 from gateway.store.migrate import Migration, migrate
-from gateway.store.port import Database, open_database
+from gateway.store.port import Database
 from gateway.testing.postgres import PostgresServer
+from tests.store.shop import open_shop
 
 SHOP = Migration(
     "shop",
@@ -29,12 +31,27 @@ def postgres_server() -> Iterator[PostgresServer]:
         yield server
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
+def _kinds(*kinds: str) -> list[ParameterSet]:
+    return [pytest.param(kind, id=kind, marks=[pytest.mark.postgres] if kind != "sqlite" else []) for kind in kinds]
+
+
+def _new_url(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if kind == "sqlite":
         return f"sqlite:///{tmp_path / 'gateway.db'}"
     server: PostgresServer = request.getfixturevalue("postgres_server")
-    return server.new_database()
+    return ("apart+" if kind == "apart" else "") + server.new_database()
+
+
+@pytest.fixture(params=_kinds("sqlite", "postgresql", "apart"))
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database: SQLite, PostgreSQL with units in groups, PostgreSQL with units side by side."""
+    return _new_url(request.param, request, tmp_path)
+
+
+@pytest.fixture(params=_kinds("sqlite", "postgresql"))
+def grouped_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database that commits units in groups."""
+    return _new_url(request.param, request, tmp_path)
 
 
 @pytest.fixture
@@ -43,7 +60,7 @@ def opened() -> Iterator[Callable[..., Database]]:
     databases: list[Database] = []
 
     def open_one(url: str, **settings: object) -> Database:
-        databases.append(open_database(url, **settings))
+        databases.append(open_shop(url, **settings))
         return databases[-1]
 
     yield open_one

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from gateway.store.port import Database, Tx
+from gateway.store.port import Database, Tx, open_database
+
+
+def open_shop(url: str, **settings: Any) -> Database:
+    """The database at the URL; with ``apart+`` before it, PostgreSQL runs units side by side."""
+    if url.startswith("apart+"):
+        return open_database(url.removeprefix("apart+"), grouped=False, **settings)
+    return open_database(url, **settings)
 
 
 def sell(sku: str, buyer: str) -> Callable[[Tx], bool]:

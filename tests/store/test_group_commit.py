@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 
-from gateway.store import driver
-from gateway.store.errors import StorageBusy, StorageConflict, StorageUnknown
+from gateway.store.batch import Ground, Runner
+from gateway.store.errors import StorageBusy, StorageConflict, StorageMisuse, StorageUnknown
 from gateway.store.group import Batch, Group
 from gateway.store.migrate import migrate
-from gateway.store.port import Database, Tx, open_database
+from gateway.store.port import Database, Tx
+from gateway.store.postgres import PostgresDatabase
 from gateway.store.sqlite import SqliteDatabase
 from tests.store.conftest import SHOP
 from tests.store.shop import free, sales, sell
@@ -25,12 +25,11 @@ class Refused(Exception):
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Iterator[SqliteDatabase]:
-    database = SqliteDatabase(tmp_path / "gateway.db", busy_seconds=5)
+def shop(grouped_url: str, opened: Callable[..., Database]) -> Database:
+    database = opened(grouped_url)
     migrate(database, [SHOP])
     database.tx(lambda tx: tx.execute("INSERT INTO stock (sku, free) VALUES ('apple', 100)"))
-    yield database
-    database.close()
+    return database
 
 
 class Crowd:
@@ -86,7 +85,7 @@ def failing(unit: Callable[[Tx], object], error: BaseException) -> Callable[[Tx]
     return fail
 
 
-def test_units_share_one_commit(shop: SqliteDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_units_share_one_commit(shop: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """The point of it all: 20 units that meet cost two commits, not 20."""
     commits = _count_commits(monkeypatch)
     crowd = Crowd(shop)
@@ -100,9 +99,9 @@ def test_units_share_one_commit(shop: SqliteDatabase, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("careful", [0, 5])
-def test_failed_unit_does_not_poison_its_batch(shop: SqliteDatabase, careful: int) -> None:
+def test_failed_unit_does_not_poison_its_batch(shop: Database, careful: int) -> None:
     """One failed precondition, broken rule or bug harms nobody else, with and without savepoints from the start."""
-    shop._process.writer._careful = careful
+    _runner(shop).careful = careful
     crowd = Crowd(shop)
     crowd.hold()
     crowd.start("one", sell("apple", "one"))
@@ -124,7 +123,7 @@ def test_failed_unit_does_not_poison_its_batch(shop: SqliteDatabase, careful: in
     assert (free(shop, "apple"), sales(shop)) == (98, 2)
 
 
-def test_failed_leader_does_not_poison_its_batch(shop: SqliteDatabase) -> None:
+def test_failed_leader_does_not_poison_its_batch(shop: Database) -> None:
     """The leader's own unit may fail after it has written; the others of its batch stand."""
     crowd = Crowd(shop)
     inside, go_on = threading.Event(), threading.Event()
@@ -145,19 +144,40 @@ def test_failed_leader_does_not_poison_its_batch(shop: SqliteDatabase) -> None:
     assert (free(shop, "apple"), sales(shop)) == (99, 1)
 
 
-def test_schema_change_of_a_failed_unit_is_undone(shop: SqliteDatabase) -> None:
-    """SQLite does not count what changes the schema; it must be undone all the same."""
+def test_schema_change_of_a_failed_unit_is_undone(shop: Database) -> None:
+    """What changes the schema is not counted like rows; it must be undone all the same."""
     crowd = Crowd(shop)
     crowd.hold()
     crowd.start("failed", failing(lambda tx: tx.execute("CREATE TABLE extra (x INTEGER) STRICT"), Refused()))
     crowd.start("other", sell("apple", "other"))
     crowd.finish()
-    found = shop.read(lambda tx: tx.one("SELECT count(*) AS n FROM sqlite_master WHERE name = 'extra'"))
-    assert found is not None and found["n"] == 0
+    with pytest.raises(StorageMisuse):
+        shop.read(lambda tx: tx.one("SELECT x FROM extra"))
     assert sales(shop) == 1
 
 
-def test_interrupted_leader_loses_nobody(shop: SqliteDatabase) -> None:
+def test_disappointed_unit_costs_the_others_nothing(shop: Database) -> None:
+    """A unit that fails before it has written leaves nothing to undo: the others of its batch run once."""
+    runs: list[str] = []
+
+    def counted(tx: Tx) -> bool:
+        runs.append("run")
+        return sell("apple", "counted")(tx)
+
+    def sold_out(tx: Tx) -> None:
+        tx.one("SELECT free FROM stock WHERE sku = 'none' FOR UPDATE")
+        assert tx.execute("UPDATE stock SET free = free - 1 WHERE sku = 'none'") == 0
+        raise Refused
+
+    crowd = Crowd(shop)
+    crowd.hold()
+    crowd.start("counted", counted)
+    crowd.start("sold out", sold_out)
+    outcomes = crowd.finish()
+    assert (outcomes["counted"], type(outcomes["sold out"]), runs) == (True, Refused, ["run"])
+
+
+def test_interrupted_leader_loses_nobody(shop: Database) -> None:
     """A signal in the thread that leads ends that thread's unit; those it had in hand are done by the next leader."""
     crowd = Crowd(shop)
     inside, go_on = threading.Event(), threading.Event()
@@ -241,9 +261,9 @@ def test_leader_commits_one_batch_and_hands_on() -> None:
     assert all(leader != heir for leader, heir in handed_on), "a thread led on while others waited"
 
 
-def test_waiting_is_bounded(tmp_path: Path) -> None:
+def test_waiting_is_bounded(grouped_url: str, opened: Callable[..., Database]) -> None:
     """A unit that cannot get its turn says so in time, is not run afterwards, and the next ones go on."""
-    shop = open_database(f"sqlite:///{tmp_path / 'gateway.db'}", busy_seconds=0.2)
+    shop = opened(grouped_url, busy_seconds=0.2)
     migrate(shop, [SHOP])
     crowd = Crowd(shop)
     crowd.hold()
@@ -252,23 +272,28 @@ def test_waiting_is_bounded(tmp_path: Path) -> None:
     assert isinstance(crowd.outcomes["late"], StorageBusy)
     crowd.finish()
     assert shop.tx(lambda tx: tx.all("SELECT sku FROM stock")) == []
-    shop.close()
 
 
-def test_uncontended_unit_stays_on_its_thread(shop: SqliteDatabase) -> None:
+def test_uncontended_unit_stays_on_its_thread(shop: Database) -> None:
     """Without contention the caller leads itself: a switch of threads would cost more than the unit."""
     assert shop.tx(lambda _: threading.get_ident()) == threading.get_ident()
 
 
 def _count_commits(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
-    from gateway.store import sqlite_writer
-
     done: list[int] = []
 
-    def counting(connection: driver.Connection, batch: Batch) -> bool:
+    def counting(runner: Runner, ground: Ground, batch: Batch) -> bool:
+        stands = run(runner, ground, batch)
         done.append(len(batch.units))
-        return committed(connection, batch)
+        return stands
 
-    committed = sqlite_writer._try_commit
-    monkeypatch.setattr(sqlite_writer, "_try_commit", counting)
+    run = Runner.run
+    monkeypatch.setattr(Runner, "run", counting)
     return lambda: len(done)
+
+
+def _runner(database: Database) -> Runner:
+    if isinstance(database, SqliteDatabase):
+        return database._process.writer._runner
+    assert isinstance(database, PostgresDatabase)
+    return database._lane._runner

@@ -248,10 +248,10 @@ def test_unknown_database_is_refused(url: str) -> None:
         open_database(url)
 
 
-def test_unknown_setting_is_refused(url: str) -> None:
+def test_unknown_setting_is_refused(grouped_url: str) -> None:
     """A misspelt setting must not be ignored."""
     with pytest.raises(StorageMisuse, match="busy_second"):
-        open_database(url, busy_second=1)
+        open_database(grouped_url, busy_second=1)
 
 
 def _run_threads(count: int, work: Any) -> None:

@@ -160,9 +160,12 @@ def own_server() -> Iterator[PostgresServer]:
 
 
 @pytest.mark.postgres
-def test_server_that_restarts_is_found_again(own_server: PostgresServer, opened: Callable[..., Database]) -> None:
+@pytest.mark.parametrize("grouped", [True, False])
+def test_server_that_restarts_is_found_again(
+    own_server: PostgresServer, opened: Callable[..., Database], grouped: bool
+) -> None:
     """Connections that a restart has broken are replaced; a unit that had not begun to commit runs again by itself."""
-    database = opened(own_server.new_database(), busy_seconds=2)
+    database = opened(own_server.new_database(), busy_seconds=2, grouped=grouped)
     migrate(database, [SHOP])
     database.tx(lambda tx: tx.execute("INSERT INTO stock (sku, free) VALUES ('apple', 100)"))
     _warm_up(database)
@@ -184,7 +187,7 @@ def test_server_that_restarts_is_found_again(own_server: PostgresServer, opened:
 @pytest.mark.postgres
 def test_serialisable_units_run_again(postgres_server: PostgresServer, opened: Callable[..., Database]) -> None:
     """With ``isolation="serializable"`` even a careless unit, which reads and then writes, is exact."""
-    database = opened(postgres_server.new_database(), isolation="serializable", busy_seconds=20)
+    database = opened(postgres_server.new_database(), grouped=False, isolation="serializable", busy_seconds=20)
     migrate(database, [SHOP])
     database.tx(lambda tx: tx.execute("INSERT INTO stock (sku, free) VALUES ('apple', 100)"))
     runs: list[int] = []

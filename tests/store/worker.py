@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 from gateway.store.errors import StorageError, StorageFull, StorageReadOnly
 from gateway.store.migrate import Migration, migrate
-from gateway.store.port import Database, Tx, open_database
-from tests.store.shop import sell
+from gateway.store.port import Database, Tx
+from tests.store.shop import open_shop, sell
 
 SLOW = [
     Migration(f"step {n}", f"CREATE TABLE t{n} (x INTEGER NOT NULL) STRICT; INSERT INTO t{n} VALUES ({n});")
@@ -138,4 +138,4 @@ _SETTINGS = {"fill": {"low_water_bytes": 1_000_000, "ballast_bytes": 4_000_000}}
 
 if __name__ == "__main__":
     name, url, *rest = sys.argv[1:]
-    _COMMANDS[name](open_database(url, **_SETTINGS.get(name, {})), *rest)
+    _COMMANDS[name](open_shop(url, **_SETTINGS.get(name, {})), *rest)
