@@ -63,7 +63,7 @@ def tender_code(tender: TenderLine, overrides: Mapping[str, str]) -> str:
 
 
 def line_id(slip: str, position: int) -> str:
-    """A slip line's id, unique over several slips."""
+    """A slip line's id over several slips: the bill's number and the line's own."""
     return f"{slip}-{position}"
 
 
@@ -78,7 +78,7 @@ def bill_of(rows: Sequence[sqlite3.Row], store_id: str, zone: ZoneInfo) -> Bill:
     """A slip as a bill. Its goods are held by the slip itself; the counter's own discount is in the line's gross."""
     slip = trim(rows[0]["slipno"])
     opened = datetime.strptime(trim(rows[0]["kpsj"]), STAMP).replace(tzinfo=zone)
-    lines = tuple(_bill_line(row, slip) for row in rows)
+    lines = tuple(_bill_line(row) for row in rows)
     return Bill(
         bill_id=slip,
         kind=BillKind.SLIP,
@@ -93,22 +93,35 @@ def bill_of(rows: Sequence[sqlite3.Row], store_id: str, zone: ZoneInfo) -> Bill:
     )
 
 
-def _bill_line(row: sqlite3.Row, slip: str) -> BillLine:
+def _bill_line(row: sqlite3.Row) -> BillLine:
+    due, pieces = column_fen(row["ysje"]), column_quantity(row["sl"])
+    quantity, unit = per_piece(due, pieces)
     return BillLine(
-        line_id=line_id(slip, row["lineno"]),
+        line_id=str(row["lineno"]),
         sku=trim(row["spbm"]),
         name=trim(row["mc"]),
-        quantity=column_quantity(row["sl"]),
-        unit_amount=column_fen(row["lsj"]),
-        gross_amount=column_fen(row["ysje"]),
+        quantity=quantity,
+        unit_amount=unit,
+        gross_amount=due,
         category=trim(row["lb"]),
         counter_id=trim(row["ckno"]),
         facts={
             "settle_code": trim(row["jscode"]),
             "counter_discount_amount": column_fen(row["zkje"]),
             "deduction_bp": column_fen(row["kl"] or 0),
+            "list_unit_amount": column_fen(row["lsj"]),
+            **({} if quantity == pieces else {"pieces": str(pieces)}),
         },
     )
+
+
+def per_piece(due: int, pieces: Decimal) -> tuple[Decimal, int]:
+    """Quantity and unit price that multiply to what is due after the counter's own discount, to the fen.
+
+    Where the discounted price of a piece is no whole number of fen, the line is sold as one unit of the whole.
+    """
+    unit = Decimal(due) / pieces if pieces > 0 else Decimal(due)
+    return (pieces, int(unit)) if pieces > 0 and unit == int(unit) else (Decimal(1), due)
 
 
 def total_of(net: str, less: str, lines: Iterable[Any]) -> BillTotal:
@@ -130,13 +143,18 @@ def item_of(line: OrderLine, position: int, place: Mapping[str, str], sign: int 
         slip=line.bill_id,
         item=line.sku,
         settle_code=place["settle_code"],
-        quantity=line.quantity * sign,
-        price=line.unit_amount,
+        quantity=_pieces(line) * sign,
+        price=int(line.facts.get("list_unit_amount", line.unit_amount)),
         member_less=member * sign,
         promotion_less=(line.discount_amount - member) * sign,
         net=line.net_amount * sign,
         from_stock=False,
     )
+
+
+def _pieces(line: OrderLine) -> Decimal:
+    """How many pieces a line is: more than its quantity where the whole line was sold as one unit."""
+    return Decimal(str(line.facts.get("pieces", line.quantity)))
 
 
 def sale_of(

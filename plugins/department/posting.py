@@ -215,15 +215,22 @@ class Poster:
 
     def _finish(self, call: Call, booked: Booked, slips: Sequence[str], now: datetime, replayed: bool) -> Done:
         """The sale is booked: mark its slips paid, once, and say so."""
-        odd: list[str] = []
-        with once_begun(), self._database.write(call.remaining()) as connection:
-            known = entries(connection, call.key)
-            if slips and SLIPS_PART not in known:
-                with call.step(SLIPS_PART, number_text(booked.number)):
-                    odd = mark_paid(connection, slips)
-                    note(connection, call.key, Entry(SLIPS_PART, "", DONE, ",".join(slips)), f"{now:{STAMP}}")
-        facts = {"number": number_text(booked.number), **({"slips_to_check": odd} if odd else {})}
-        return Done(ref=number_text(booked.number), amount=abs(booked.net), facts=facts, replayed=replayed)
+        number, odd = number_text(booked.number), []
+        with once_begun():
+            with self._database.read() as connection:
+                marked = not slips or SLIPS_PART in entries(connection, call.key)
+            if not marked:
+                with call.step(SLIPS_PART, number):
+                    odd = self._mark(call, slips, now)
+        facts = {"number": number, **({"slips_to_check": odd} if odd else {})}
+        return Done(ref=number, amount=abs(booked.net), facts=facts, replayed=replayed)
+
+    def _mark(self, call: Call, slips: Sequence[str], now: datetime) -> list[str]:
+        with self._database.write(call.remaining()) as connection:
+            if SLIPS_PART in entries(connection, call.key):
+                return []
+            note(connection, call.key, Entry(SLIPS_PART, "", DONE, ",".join(slips)), f"{now:{STAMP}}")
+            return mark_paid(connection, slips)
 
 
 def finished(connection: sqlite3.Connection, key: str, slips: Sequence[str]) -> Done | None:

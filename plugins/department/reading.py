@@ -39,7 +39,7 @@ def place_of_line(connection: sqlite3.Connection, store: str, line: OrderLine) -
     """
     slip = slip_rows(connection, line.bill_id) if line.bill_id else []
     fitting = [row for row in slip if trim(row["spbm"]) == line.sku]
-    exact = [row for row in fitting if f"{line.bill_id}-{row['lineno']}" == line.line_id]
+    exact = [row for row in fitting if line.line_id in (str(row["lineno"]), f"{line.bill_id}-{row['lineno']}")]
     for row in exact or fitting:
         return {"counter": trim(row["ckno"]), "settle_code": trim(row["jscode"])}
     codes = connection.execute(

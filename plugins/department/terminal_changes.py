@@ -6,7 +6,7 @@ is noted with the last voucher number before it is sent, and found by reprints (
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
@@ -138,15 +138,34 @@ class TerminalChanges:
             if response.amount != request.amount or not response.voucher:
                 raise InvalidReply(f"the terminal answers {response.amount} fen, not {request.amount}")
             self.records.note_answer(key, response)
-            return self._done(response)
+            return self._done(response, self._unexplained(key, response))
         if response.code in DECLINES:
             self.records.note_answer(key, response)
             return Declined(reason=DECLINES[response.code], code=response.code, message=response.text)
         raise OutcomeUnknown(f"the terminal answers {response.code} {response.text}")
 
-    def _done(self, response: BankResponse) -> Done:
+    def _unexplained(self, key: str, response: BankResponse) -> list[int]:
+        """Vouchers of the same amount between the send and its answer that nobody owns: the terminal acted twice.
+
+        They are told, not undone: money never moves silently, and the day's reconciliation names them as well.
+        """
+        sent = self.records.sent(key)
+        between = range(sent.before + 1, response.voucher) if sent else range(0)
+        try:
+            prints = [self._reprint(voucher) for voucher in between[:_MOST_VOUCHERS] if not self.records.owner(voucher)]
+        except NotSent:
+            return []
+        found = [one.voucher for one in prints if one.code == APPROVED and one.amount == response.amount]
+        if found:
+            self._context.log.warning("the terminal has vouchers of the same amount that nobody sent: %s", found)
+        return found
+
+    def _done(self, response: BankResponse, unexplained: Sequence[int] = ()) -> Done:
         today = self._context.clock().astimezone(self._context.timezone).date()
-        return Done(ref=response.ref, amount=response.amount, facts=facts_of(response, today))
+        facts = dict(facts_of(response, today))
+        if unexplained:
+            facts["vouchers_to_check"] = list(unexplained)
+        return Done(ref=response.ref, amount=response.amount, facts=facts)
 
     def find(self, key: str, sent: Sent | None) -> Answer:
         """What became of a key: from the terminal's answer, else among the vouchers after the one noted before it."""

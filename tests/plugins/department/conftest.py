@@ -119,7 +119,7 @@ class Desk:
         flat = [(bill.bill_id, line) for bill in bills for line in bill.lines]
         lines = tuple(
             OrderLine(
-                line_id=line.line_id,
+                line_id=f"{bill_id}-{line.line_id}",
                 sku=line.sku,
                 name=line.name,
                 quantity=line.quantity,
@@ -129,6 +129,7 @@ class Desk:
                 net_amount=net,
                 counter_id=line.counter_id,
                 bill_id=bill_id,
+                facts=line.facts,
                 discounts=({"kind": "campaign", "id": "CX0308", "amount": line.gross_amount - net},),
             )
             for (bill_id, line), net in zip(flat, nets, strict=True)

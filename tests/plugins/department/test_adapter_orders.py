@@ -71,6 +71,20 @@ def test_the_settle_code_decides_price_and_deduction_rate(store: Any, adapter: A
     assert (line.unit_amount, line.facts["deduction_bp"]) == (69900, 2000)
 
 
+def test_the_counters_own_discount_is_in_the_price_to_the_fen(store: Any, adapter: Any, desk: Any) -> None:
+    """Quantity × unit price is what the slip says is due; where that is no whole fen, the line is one unit."""
+    even = store.slip("K3", "6901000000216", quantity="2", discount=1000)
+    odd = store.slip("K3", "6901000000216", quantity="3", discount=100)
+    lines = [bill.lines[0] for bill in find(adapter, [even, odd])]
+    assert [(line.quantity, line.unit_amount, line.gross_amount) for line in lines] == [
+        (Decimal(2), 19400, 38800),
+        (Decimal(1), 59600, 59600),
+    ]
+    done = adapter.order_post(request=desk.order(find(adapter, [even, odd]), [38800, 59600]), call=desk.call("p"))
+    assert isinstance(done, Done)
+    assert [line["quantity"] for line in store.books["sales"][0]["lines"]] == ["2.000", "3.000"]
+
+
 def price(adapter: Any, desk: Any, bills: Any, site: Site, *tenders: TenderLine, member: str = "") -> Any:
     return adapter.bill_price(request=BillPrice(site=site, bills=desk.refs(bills), tenders=tenders, member_ref=member))
 

@@ -244,6 +244,13 @@ def test_one_terminal_serves_one_program_at_a_time(terminal: Any, desk: Any, cha
     assert terminal.kinds() == [("00", 145700)]
 
 
+def test_a_terminal_that_acted_twice_is_told(terminal: Any, adapter: Any, desk: Any, charge: Charge) -> None:
+    terminal.fault("duplicate", "sale")
+    done = adapter.payment_charge(request=charge, call=desk.call("c"))
+    assert done.facts["voucher"] == 2
+    assert done.facts["vouchers_to_check"] == [1]
+
+
 # --- undoing --------------------------------------------------------------------------------------------------------
 
 
