@@ -1,0 +1,26 @@
+"""Every test has a simulator and books of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from plugins.groupbuy.simulator import GroupBuySimulator
+from tests.plugins.groupbuy.support import Shop
+
+
+@pytest.fixture
+def options() -> dict[str, str]:
+    """The simulator's options; a test module or class may override this."""
+    return {}
+
+
+@pytest.fixture
+def shop(tmp_path: Path, options: dict[str, str]) -> Iterator[Shop]:
+    sim = GroupBuySimulator(tmp_path, options)
+    shop = Shop(sim, sim.start()["platform"], tmp_path)
+    yield shop
+    shop.adapter.context.http.close()
+    shop.sim.stop()
