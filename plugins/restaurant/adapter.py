@@ -56,6 +56,7 @@ from plugins.restaurant.posting import Posting
 from plugins.restaurant.protocol import ParseError
 from plugins.restaurant.reading import LeftReader, read_day
 from plugins.restaurant.returning import Returning
+from plugins.restaurant.selling import Selling
 from plugins.restaurant.tenders import reference
 from plugins.restaurant.voiding import void_bill
 
@@ -85,6 +86,7 @@ class RestaurantSettings(Settings):
     sold_out_folder = PathField()
     tender_codes = fields.Dict(keys=fields.String(), values=fields.String(), load_default=dict)
     clear_table = fields.Boolean(load_default=True)
+    takeaway_seats = fields.List(fields.String(validate=validate.Length(min=1, max=6)), load_default=list)
     unlimited_quantity = fields.Integer(load_default=9999, validate=validate.Range(min=1))
     timeout_s = fields.Float(load_default=8.0, validate=validate.Range(min=0.1, max=120))
 
@@ -182,11 +184,17 @@ class RestaurantAdapter(Adapter):
     # ---- sales
     @hookimpl
     def order_post(self, request: OrderPost, call: Call) -> Change:
-        """One tender row at a time, each with our reference; then the table is cleared."""
-        if not request.bills:
-            raise NotSupported("this till books tenders on bills that it has: the source must be a bill")
+        """One tender row at a time, each with our reference; then the table is cleared.
+
+        A sale that is no table's bill is first rung up on a takeaway seat.
+        """
+        if not request.bills and not self._settings["takeaway_seats"]:
+            raise NotSupported("without 'takeaway_seats' this till only books bills that it has")
         till = self._till(request.site.store_id, call)
-        outcome = self._posting(till, request, call.key).run()
+        if request.bills:
+            outcome = self._posting(till, request, call.key).run()
+        else:
+            outcome = self._selling(till, request, call.key).run()
         if isinstance(outcome, Declined):
             return outcome
         bills, replayed = outcome
@@ -298,6 +306,10 @@ class RestaurantAdapter(Adapter):
         step = ROUNDING_STEPS[self._shop(request.site.store_id)["rounding"]]
         return Posting(till, request, key, self._settings["tender_codes"], step)
 
+    def _selling(self, till: Till, request: OrderPost, key: str) -> Selling:
+        seats = self._settings["takeaway_seats"]
+        return Selling(till, request, key, self._settings["tender_codes"], seats, self.context.store)
+
     def _returning(self, till: Till, request: OrderReturn, key: str) -> Returning:
         return Returning(till, request, key, self._settings["tender_codes"], self.context.store)
 
@@ -335,7 +347,14 @@ class RestaurantAdapter(Adapter):
 
     def _query_post(self, query: Query) -> Answer:
         request: OrderPost = query.request
-        posting = self._posting(self._till(request.site.store_id), request, query.key)
+        till = self._till(request.site.store_id)
+        if not request.bills:
+            selling = self._selling(till, request, query.key)
+            sold = selling.find()
+            if sold is None or not selling.is_booked(sold):
+                return NotFound()
+            return self._posted(request, {sold.bs_id: sold}, replayed=True)
+        posting = self._posting(till, request, query.key)
         bills = posting.bills()
         if bills is None or not posting.all_there(bills):
             return NotFound()

@@ -221,21 +221,22 @@ class RestaurantSimulator(Simulator):
         return self._after(operation, body, line)
 
     def _after(self, operation: str, body: bytes, line: str) -> HttpReply:
-        take = self.faults.take
+        # All are taken before the wait: a fault switched on meanwhile is meant for another message.
+        names = ("slow", "drop_after", "other_reply", "wrong_encoding", "garbage", "half_body")
+        on = {name: fault for name in names if (fault := self.faults.take(name, operation))}
         previous = self._previous.get(line, body)
         self._previous[line] = body
-        slow = take("slow", operation)
-        if slow:
-            time.sleep(slow.value / 1000)
-        if take("drop_after", operation):
+        if "slow" in on:
+            time.sleep(on["slow"].value / 1000)
+        if "drop_after" in on:
             raise Hangup
-        if take("other_reply", operation):
+        if "other_reply" in on:
             body = previous
-        if take("wrong_encoding", operation):
+        if "wrong_encoding" in on:
             body = body.decode(ENCODING, errors="replace").encode("utf-16")
-        if take("garbage", operation):
+        if "garbage" in on:
             body = b"\xff\xfe<html>\x81 502"
-        return _till_reply(body, len(body) // 2 if take("half_body", operation) else None)
+        return _till_reply(body, len(body) // 2 if "half_body" in on else None)
 
     def _spoil(self, operation: str, data: dict[str, Any], encoder: Callable[..., bytes]) -> bytes:
         amount, other = self.faults.take("wrong_amount", operation), self.faults.take("wrong_id", operation)

@@ -133,7 +133,12 @@ def _dish(row: dict[str, str]) -> Dish:
     )
 
 
+#: The area of takeaway seats, which charge no service.
+TAKEAWAY = "外带"
+
+
 def table_codes(shop: Shop) -> list[tuple[str, str]]:
-    """The shop's tables as (code, area): the hall, then the private rooms (the last four)."""
+    """The shop's tables as (code, area): the hall, the private rooms, nine takeaway seats."""
     hall = [(f"A{n:02d}", "大厅") for n in range(1, shop.tables - 3)]
-    return hall + [(f"V{n:02d}", "包间") for n in range(1, 5)]
+    rooms = [(f"V{n:02d}", "包间") for n in range(1, 5)]
+    return [*hall, *rooms, *[(f"W{n:02d}", TAKEAWAY) for n in range(1, 10)]]

@@ -15,7 +15,15 @@ from typing import Any
 from plugins.restaurant.protocol import ParseError, cut_memo, fen_of, thousandths_of
 from plugins.restaurant.protocol_bill import NORMAL, NOT_SETTLED, OPEN, PRE_SETTLED, RE_SETTLED, SETTLED, VALID
 from plugins.restaurant.simulator_bill import Line, Payment, TillBill, new_bill, new_line, wire, yuan
-from plugins.restaurant.simulator_seed import OPERATOR, OPERATOR_PASSWORD, PAY_CODES, Dish, Shop, table_codes
+from plugins.restaurant.simulator_seed import (
+    OPERATOR,
+    OPERATOR_PASSWORD,
+    PAY_CODES,
+    TAKEAWAY,
+    Dish,
+    Shop,
+    table_codes,
+)
 from plugins.restaurant.simulator_store import ChainStore
 
 #: The shops' clocks: China has one zone and no summer time.
@@ -116,6 +124,8 @@ class Till:
         bill = new_bill(
             self.shop, bs_id, table, self._tables[table], guests, stamp(moment), form.get("waiter", "")[:10]
         )
+        if bill.area == TAKEAWAY:
+            bill.service_bp = 0
         return self._saved(bill)
 
     def _do_order(self, form: Mapping[str, str]) -> dict[str, Any]:
@@ -260,8 +270,8 @@ class Till:
     def free_table(self) -> str:
         """The first free table of the hall or the rooms. Raises ``TillError`` if the shop is full."""
         taken = self._store.tables_taken(self.shop.code)
-        for code in self._tables:
-            if code not in taken:
+        for code, area in self._tables.items():
+            if code not in taken and area != TAKEAWAY:
                 return code
         raise TillError(50003, "没有空台")
 
