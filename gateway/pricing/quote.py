@@ -200,7 +200,14 @@ class Quote:
     def rewards(self) -> list[dict[str, Any]]:
         """What is given after success: vouchers back and red envelopes."""
         return [
-            {"id": step.id, "kind": step.benefit.kind, "amount": step.outcome.issued}
+            {
+                "id": step.id,
+                "kind": step.benefit.kind,
+                "amount": step.outcome.issued,
+                "funding": [
+                    {"party": party, "amount": part} for party, part in fund(step.outcome.issued, step.benefit.funding)
+                ],
+            }
             for step in self.steps
             if step.benefit is not None and step.outcome.issued
         ]
