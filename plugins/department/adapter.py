@@ -7,7 +7,7 @@ SOAP (``posting``), the promotion procedure is asked by SOAP (``sales_client``).
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import ClassVar
 
@@ -35,6 +35,7 @@ from gateway.sdk import (
     Misconfigured,
     NotFound,
     NotSupported,
+    OrderLine,
     OrderPost,
     OrderReturn,
     OrderVoid,
@@ -52,7 +53,7 @@ from gateway.sdk import (
 )
 from plugins.department import mapping, reading
 from plugins.department.posting import Poster, Receipts, find_booked, finished
-from plugins.department.protocol import ParseError, yuan
+from plugins.department.protocol import ParseError, fits, yuan
 from plugins.department.protocol_sales import Sale, SaleNumber
 from plugins.department.sales_client import SalesClient
 from plugins.department.settings import DepartmentSettings
@@ -131,7 +132,7 @@ class DepartmentAdapter(Adapter):
     def bill_find(self, request: BillLookup) -> tuple[Bill, ...]:
         numbers = dict.fromkeys(request.slip_nos + request.bill_ids)
         with self._database.read() as connection:
-            found = [slip_rows(connection, number) for number in numbers if len(number) <= 12]
+            found = [slip_rows(connection, number) for number in numbers]
         store = self._code(request.store_id)
         bills = [rows for rows in found if is_open(rows) and rows[0]["store"].strip() == store]
         return tuple(mapping.bill_of(rows, request.store_id, self.context.timezone) for rows in bills)
@@ -184,6 +185,7 @@ class DepartmentAdapter(Adapter):
     @hookimpl
     def order_post(self, request: OrderPost, call: Call) -> Change:
         slips = _slips_of(request)
+        _check_words(request.lines)
         codes, zone = self._settings["tender_codes"], self.context.timezone
 
         def build(connection: sqlite3.Connection, number: SaleNumber) -> Sale:
@@ -218,6 +220,7 @@ class DepartmentAdapter(Adapter):
             booked = find_booked(connection, request.original.key)
         if booked is None:
             return Declined(reason=DeclineReason.NOT_FOUND, message="the till does not have this sale")
+        _check_words(request.lines)
         codes, zone, original = self._settings["tender_codes"], self.context.timezone, booked.number
 
         def build(connection: sqlite3.Connection, number: SaleNumber) -> Sale:
@@ -335,6 +338,13 @@ class DepartmentAdapter(Adapter):
     def _now(self) -> datetime:
         """The shop's own time."""
         return self.context.clock().astimezone(self.context.timezone)
+
+
+def _check_words(lines: Sequence[OrderLine]) -> None:
+    """Refuse what cannot stand in the till's columns, before anything is written."""
+    for line in lines:
+        if not fits(line.sku, 13) or not fits(line.bill_id, 12):
+            raise NotSupported(f"line {line.line_id}: {line.sku!r} is longer than an item code of this till")
 
 
 def _slips_of(request: OrderPost) -> list[str]:

@@ -77,6 +77,11 @@ def pad(text: str, width: int) -> str:
     return text + " " * (width - size)
 
 
+def fits(text: str, width: int) -> bool:
+    """Whether a text can stand in a CHAR(width) column."""
+    return len(text.encode(ENCODING, "replace")) <= width
+
+
 def trim(value: object) -> str:
     """The text of a CHAR column without its padding; SQL NULL is empty."""
     return "" if value is None else str(value).rstrip(" ")

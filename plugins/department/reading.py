@@ -134,7 +134,7 @@ def stock_sums(connection: sqlite3.Connection, store: str, skus: Sequence[str]) 
 def items_page(connection: sqlite3.Connection, cursor: str, limit: int) -> tuple[list[list[sqlite3.Row]], str | None]:
     """The next items with their cash codes, one list an item, and the cursor after them."""
     items = connection.execute(
-        "SELECT spbm FROM SP WHERE spbm > ? ORDER BY spbm LIMIT ?", (pad(cursor, 13) if cursor else "", limit + 1)
+        "SELECT spbm FROM SP WHERE spbm > ? ORDER BY spbm LIMIT ?", (cursor, limit + 1)
     ).fetchall()
     page = [row["spbm"] for row in items[:limit]]
     if not page:

@@ -54,6 +54,7 @@ from plugins.department.terminal_client import TerminalClient
 from plugins.department.terminal_record import Sent
 
 _CALL = Traits(max_in_flight_s=LONGEST_CALL_S, poll_every_s=3, close_after_s=120)
+_STUCK_MARGIN_S = 10.0
 _KINDS = {
     "payment_charge": Kind.SALE,
     "payment_reverse": Kind.VOID,
@@ -93,7 +94,8 @@ class BankTerminalAdapter(Adapter):
         folder: Path = context.settings["folder"]
         self._details: Path = context.settings["details"] or folder / "MX"
         command = [*context.settings["helper"], str(folder)]
-        self._client = TerminalClient(command, context.spool / "terminal-helper.log")
+        stuck_s = context.settings["timeout_s"] + _STUCK_MARGIN_S
+        self._client = TerminalClient(command, context.spool / "terminal-helper.log", stuck_s)
         self._changes = TerminalChanges(context, self._client)
 
     def check(self) -> None:

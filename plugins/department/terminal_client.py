@@ -46,6 +46,7 @@ class _Waiting:
 
     lrc: str
     on_late: OnLate | None
+    since: float = field(default_factory=time.monotonic)
     ended: threading.Event = field(default_factory=threading.Event)
     outcome: BankResponse | OutcomeUnknown | None = None
     given_up: bool = False
@@ -135,6 +136,16 @@ class _Process:
             waiting.given_up = waiting.outcome is None
             return waiting.given_up
 
+    def stuck(self, seconds: float) -> bool:
+        """Whether a call has been in the DLL longer than any call may be."""
+        with self._lock:
+            return bool(self.waiting) and time.monotonic() - self.waiting[0].since > seconds
+
+    def kill(self) -> None:
+        """End a helper whose DLL never comes back: this is why it is a process of its own."""
+        self.process.kill()
+        self.gone.wait(2.0)
+
     def leave(self) -> None:
         """Let the helper end once it has answered what is under way; never kill it in the middle of a payment."""
         source, _ = self._pipes
@@ -143,10 +154,13 @@ class _Process:
 
 
 class TerminalClient:
-    """Talks to one terminal through its helper, which is started when it is needed. Thread-safe, one call at a time."""
+    """Talks to one terminal through its helper, which is started when it is needed. Thread-safe, one call at a time.
 
-    def __init__(self, command: Sequence[str], errors: Path) -> None:
-        self._command, self._errors = tuple(command), errors
+    A helper with a call in it for more than ``stuck_s`` seconds is killed and started anew when it is next needed.
+    """
+
+    def __init__(self, command: Sequence[str], errors: Path, stuck_s: float = 100.0) -> None:
+        self._command, self._errors, self._stuck_s = tuple(command), errors, stuck_s
         self._turn = threading.Lock()
         self._process: _Process | None = None
 
@@ -183,6 +197,8 @@ class TerminalClient:
         return f"{secrets.randbelow(1000):03d}"
 
     def _running(self, end: float) -> _Process:
+        if self._process is not None and self._process.stuck(self._stuck_s):
+            self._process.kill()
         if self._process is None or self._process.gone.is_set():
             self._process = self._start(end)
         return self._process

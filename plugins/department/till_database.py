@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.sdk import NotSent, OutcomeUnknown
+from gateway.sdk import InvalidReply, NotSent, OutcomeUnknown
+from plugins.department.protocol import ParseError
 
 JOURNAL = """CREATE TABLE IF NOT EXISTS O2O_JL(jlh CHAR(26), bz CHAR(13), lx CHAR(64), zt CHAR(1), nr TEXT,
     sj CHAR(14), PRIMARY KEY(jlh, bz))"""
@@ -61,6 +62,8 @@ class TillDatabase:
             yield connection
         except sqlite3.Error as error:
             raise NotSent(f"the till's database cannot be read: {error}") from None
+        except ParseError as error:
+            raise InvalidReply(f"the till's database holds what cannot be: {error}") from None
         finally:
             connection.close()
 
@@ -82,6 +85,8 @@ class TillDatabase:
         except sqlite3.Error as error:
             kind = OutcomeUnknown if committing else NotSent
             raise kind(f"the till's database cannot be written: {error}") from None
+        except ParseError as error:
+            raise InvalidReply(f"the till's database holds what cannot be: {error}") from None
         finally:
             connection.close()  # an open transaction is undone by it
 

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from gateway.sdk import BillRef, Declined, DeclineReason
 from plugins.department.mapping import STAMP, slip_version
-from plugins.department.protocol import pad, trim
+from plugins.department.protocol import fits, pad, trim
 from plugins.department.till_database import DONE, UNDONE, Entry, TillDatabase, close_key, note, open_entries
 
 LOCK_LIFE = timedelta(minutes=15)
@@ -25,7 +25,9 @@ _SLIP = """SELECT SLIP.*, CK.store, SP.mc, SP.lb, JSM.kl FROM SLIP JOIN CK ON CK
 
 
 def slip_rows(connection: sqlite3.Connection, slip: str) -> list[sqlite3.Row]:
-    """The lines of a slip, with their store, name, category and deduction rate."""
+    """The lines of a slip, with their store, name, category and deduction rate; none if it can be no slip's number."""
+    if not fits(slip, 12):
+        return []
     return connection.execute(_SLIP, (pad(slip, 12),)).fetchall()
 
 

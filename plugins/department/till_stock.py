@@ -16,7 +16,7 @@ from decimal import Decimal
 
 from gateway.sdk import StockItem
 from plugins.department.mapping import STAMP
-from plugins.department.protocol import column_quantity, pad, trim
+from plugins.department.protocol import column_quantity, fits, pad, trim
 from plugins.department.till_database import (
     CONFIRMED,
     DONE,
@@ -172,6 +172,8 @@ def _place(store: str, counter: str, item: str, count: str) -> dict[str, object]
 
 def _best_counter(connection: sqlite3.Connection, store: str, item: StockItem, needed: Decimal | None = None) -> str:
     """The counter with most of the item left, or the one asked for, if it has enough."""
+    if not fits(item.sku, 13):
+        raise Shortage(item.sku)
     rows = connection.execute(
         "SELECT ckno, sl, zysl FROM KC WHERE store = ? AND spbm = ? ORDER BY sl - zysl DESC, ckno",
         (pad(store, 4), pad(item.sku, 13)),

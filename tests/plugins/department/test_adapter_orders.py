@@ -26,6 +26,7 @@ from gateway.sdk import (
     Misconfigured,
     NotFound,
     NotSent,
+    NotSupported,
     OrderReturn,
     OrderVoid,
     Original,
@@ -83,6 +84,17 @@ def test_the_counters_own_discount_is_in_the_price_to_the_fen(store: Any, adapte
     done = adapter.order_post(request=desk.order(find(adapter, [even, odd]), [38800, 59600]), call=desk.call("p"))
     assert isinstance(done, Done)
     assert [line["quantity"] for line in store.books["sales"][0]["lines"]] == ["2.000", "3.000"]
+
+
+def test_numbers_that_cannot_be_in_the_till_are_not_found_or_not_sent(store: Any, adapter: Any, desk: Any) -> None:
+    odd = ["开票单号一二三四", "x" * 200, "' OR 1=1 --", "", "K1%"]
+    assert find(adapter, odd) == ()
+    bills = find(adapter, [store.slip("K3", "6901000000216")])
+    order = desk.order(bills, [19900])
+    long = replace(order, lines=(replace(order.lines[0], sku="6901000000216" * 2),))
+    with pytest.raises(NotSupported, match="item code"):
+        adapter.order_post(request=long, call=desk.call("p"))
+    assert store.books["sales"] == []
 
 
 def price(adapter: Any, desk: Any, bills: Any, site: Site, *tenders: TenderLine, member: str = "") -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,14 @@ def test_the_promotion_counts_every_full_500_without_the_gift_card(store: Any) -
     assert ask(store, "caldecmoney", {"slips": {"slipno": slips}, "payrows": gift})["totalless"] == "200.00"
     member = ask(store, "caldecmoney", {"slips": {"slipno": slips}, "vipcode": "V880001"})
     assert [row["memberless"] for row in member["calclines"]["calcline"]] == ["44.95", "32.95", "9.95"]
+
+
+def test_sixteen_tills_upload_at_once_and_each_number_is_booked_once(store: Any) -> None:
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda number: code(ask(store, "postsalescreate", sale(str(number % 40)))), range(80)))
+    assert answers.count(("0", "")) == 40
+    assert answers.count(("-1", "单号重复")) == 40
+    assert store.books["net"] == 40 * 19900
 
 
 def test_a_slip_holds_its_goods_and_the_night_job_voids_it(store: Any) -> None:

@@ -34,6 +34,7 @@ from gateway.sdk import (
     StatementRequest,
     Step,
 )
+from plugins.department import terminal_adapter
 from plugins.department.protocol_bankall import (
     BankRequest,
     Kind,
@@ -249,6 +250,22 @@ def test_a_terminal_that_acted_twice_is_told(terminal: Any, adapter: Any, desk: 
     done = adapter.payment_charge(request=charge, call=desk.call("c"))
     assert done.facts["voucher"] == 2
     assert done.facts["vouchers_to_check"] == [1]
+
+
+def test_a_dll_that_never_comes_back_is_ended_and_the_charge_is_found(
+    terminal: Any, desk: Any, charge: Charge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(terminal_adapter, "_STUCK_MARGIN_S", 0.1)
+    adapter = terminal.make(timeout_s=0.8)
+    adapter.check()
+    terminal.fault("dll_hang", "sale", value=60_000)
+    with pytest.raises(OutcomeUnknown):
+        adapter.payment_charge(request=charge, call=desk.call("c"))
+    assert isinstance(adapter.payment_query(request=asked(desk, "c", charge)), Pending)
+    time.sleep(0.3)
+    found = adapter.payment_query(request=asked(desk, "c", charge))
+    assert isinstance(found, Done)
+    assert terminal.kinds() == [("00", 145700)]
 
 
 # --- undoing --------------------------------------------------------------------------------------------------------
