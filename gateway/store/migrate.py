@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gateway.store.dialect import schema_sql, statements
-from gateway.store.errors import StorageMisuse
+from gateway.store.errors import StorageBusy, StorageMisuse
 from gateway.store.port import Database, Tx
 
 
@@ -33,16 +33,23 @@ CREATE TABLE IF NOT EXISTS migration (
 """
 
 
-def migrate(database: Database, migrations: Sequence[Migration]) -> list[str]:
+def migrate(database: Database, migrations: Sequence[Migration], patience_seconds: float = 120.0) -> list[str]:
     """Bring the schema up to date; return the names of the migrations that this call has run, in order.
 
-    All that are missing run in one transaction, so that a failure leaves the schema as it was. Idempotent. Raises
-    ``StorageMisuse`` when one that has run was changed since, or when the database has one that this program lacks.
+    All that are missing run in one transaction, so that a failure leaves the schema as it was. Idempotent. Waits for
+    another process that migrates, ``patience_seconds`` at most. Raises ``StorageMisuse`` when one that has run was
+    changed since, or when the database has one that this program lacks; ``StorageBusy`` when patience is at an end.
     """
     names = [migration.name for migration in migrations]
     if len(set(names)) != len(names):
         raise StorageMisuse("two migrations have the same name")
-    return database.tx(lambda tx: _run_missing(tx, migrations))
+    deadline = time.monotonic() + patience_seconds
+    while True:
+        try:
+            return database.tx(lambda tx: _run_missing(tx, migrations))
+        except StorageBusy:
+            if time.monotonic() >= deadline:
+                raise
 
 
 def pending(database: Database, migrations: Sequence[Migration]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -233,6 +234,41 @@ def test_interruption_of_the_commit_is_told_as_unknown() -> None:
     assert sorted(type(outcome).__name__ for outcome in outcomes) == ["KeyboardInterrupt", StorageUnknown.__name__]
 
 
+@pytest.mark.parametrize("promoted", [False, True])
+def test_interrupted_waiter_is_not_missed(promoted: bool) -> None:
+    """A signal that hits a thread while it waits takes its unit out of the queue, or its lead on to the next."""
+    group = Group(_run_own, busy_seconds=10)
+    inside, go_on, ran = threading.Event(), threading.Event(), []
+
+    def hold(_: object) -> None:
+        inside.set()
+        assert go_on.wait(10)
+
+    def interrupt(*_: object) -> None:
+        if promoted:  # the lead comes to this thread at the very moment of the signal
+            go_on.set()
+            time.sleep(0.2)
+        raise KeyboardInterrupt
+
+    holder = threading.Thread(target=group.submit, args=(hold,))
+    holder.start()
+    assert inside.wait(10)
+    previous = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 0.1)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            group.submit(lambda _: ran.append("main"))
+    finally:
+        signal.signal(signal.SIGALRM, previous)
+    go_on.set()
+    holder.join(10)
+    last = threading.Thread(target=group.submit, args=(lambda _: ran.append("last"),))
+    last.start()
+    last.join(5)
+    assert not last.is_alive(), "nobody leads any more"
+    assert ran[-1] == "last"
+
+
 def test_leader_commits_one_batch_and_hands_on() -> None:
     """No thread may work for the others for ever: who waits leads the next batch, and no batch passes the limit."""
     batches: list[tuple[int, int, int]] = []
@@ -277,6 +313,10 @@ def test_waiting_is_bounded(grouped_url: str, opened: Callable[..., Database]) -
 def test_uncontended_unit_stays_on_its_thread(shop: Database) -> None:
     """Without contention the caller leads itself: a switch of threads would cost more than the unit."""
     assert shop.tx(lambda _: threading.get_ident()) == threading.get_ident()
+
+
+def _run_own(batch: Batch) -> None:
+    batch.units[0].result = batch.units[0].fn(None)  # and no other: who waits gets the lead
 
 
 def _count_commits(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from gateway.store.driver import connect
-from gateway.store.errors import StorageMisuse
+from gateway.store.errors import StorageBusy, StorageMisuse
 from gateway.store.migrate import Migration, migrate, pending
-from gateway.store.port import Database, open_database
+from gateway.store.port import Database, Tx, open_database
 from tests.store.shop import free, sales, sell, value
 from tests.store.worker import SLOW
 
@@ -57,7 +58,7 @@ def test_kill_loses_nothing_acknowledged(database: Database, url: str, tmp_path:
     """kill -9 in the middle of writing: what was acknowledged stands, the others go on, the file is whole."""
     database.tx(lambda tx: tx.execute("UPDATE stock SET free = 1000000 WHERE sku = 'apple'"))
     acknowledged: set[str] = set()
-    for turn in range(4):
+    for turn in range(3):
         logs = [tmp_path / f"{turn}-{number}" for number in range(2)]
         workers = [start("append", url, log.name, log=log) for log in logs]
         _wait_until(lambda logs=logs: all(log.stat().st_size > 0 for log in logs))  # type: ignore[misc]
@@ -83,6 +84,26 @@ def test_migrations_run_once_whoever_starts(url: str, opened: Callable[..., Data
     assert pending(database, SLOW) == []
     assert value(database, "SELECT count(*) AS n FROM migration") == len(SLOW)
     assert value(database, "SELECT count(*) AS n FROM t19") == 1
+
+
+def test_long_migration_is_waited_for(url: str, opened: Callable[..., Database]) -> None:
+    """An upgrade that takes longer than a unit may wait must not stop the other processes from starting."""
+    slow, other = opened(url), opened(url, busy_seconds=0.2)
+    inside, go_on = threading.Event(), threading.Event()
+
+    def long_upgrade(tx: Tx) -> None:
+        tx.lock("gateway-migrations")
+        inside.set()
+        assert go_on.wait(10)
+
+    upgrading = threading.Thread(target=slow.tx, args=(long_upgrade,))
+    upgrading.start()
+    assert inside.wait(5)
+    with pytest.raises(StorageBusy):
+        migrate(other, SLOW[:1], patience_seconds=0.3)
+    threading.Timer(0.6, go_on.set).start()
+    assert migrate(other, SLOW[:1]) == ["step 0"]
+    upgrading.join(5)
 
 
 def test_failed_migration_leaves_the_schema_as_it_was(url: str, opened: Callable[..., Database]) -> None:
