@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -139,25 +140,51 @@ def version(bill: replies.Bill) -> str:
 
 
 def to_bill(bill: replies.Bill, store_id: str) -> Bill:
-    """An open bill: the room's time and its extensions as lines of their own, then what was ordered."""
-    minimum = {"fee_id": "minimum_spend", "kind": "minimum_spend", "amount": bill.minimum}
+    """What is still to be paid of an open bill: the room's time, its extensions and what was ordered, as lines.
+
+    What was paid before (the till keeps no sum by line) goes to what does not count towards the minimum first, then to
+    the rest in order; lines that it covers are left out, and a counting one that is left out lowers the minimum.
+    """
+    lines = [_room_line(bill), *(_line(line) for line in bill.lines)]
+    unpaid, covered = _unpaid(lines, bill.paid)
+    minimum = max(0, bill.minimum - covered)
+    fee = {"fee_id": "minimum_spend", "kind": "minimum_spend", "amount": minimum}
     return Bill(
         bill_id=bill.number,
         kind=BillKind.SESSION,
         store_id=store_id,
         version=version(bill),
-        lines=(_room_line(bill), *(_line(line) for line in bill.lines)),
+        lines=tuple(unpaid),
         due_amount=bill.due,
         session_id=bill.number,
         resource_id=bill.room,
         paid_amount=bill.paid,
         deposit_amount=bill.deposit,
-        fees=(minimum,) if bill.minimum else (),
+        fees=(fee,) if minimum else (),
         stock_held=True,
         opened_at=bill.opened,
         business_date=business_date(bill.number),
         facts={"ends": bill.ends.isoformat() if bill.ends else "", "guests": bill.guests, "top_up": bill.top_up},
     )
+
+
+def _unpaid(lines: list[BillLine], paid: int) -> tuple[list[BillLine], int]:
+    """The lines still to be paid, and how much of the minimum the payments have covered."""
+    left, shares = paid, {}
+    for line in sorted(lines, key=lambda each: each.counts_to_minimum):
+        shares[line.line_id] = min(left, line.gross_amount)
+        left -= shares[line.line_id]
+    covered = left + sum(shares[line.line_id] for line in lines if line.counts_to_minimum)
+    kept = [line for line in lines if shares[line.line_id] < line.gross_amount or (not paid and not line.gross_amount)]
+    return [_less(line, shares[line.line_id]) for line in kept], covered
+
+
+def _less(line: BillLine, paid: int) -> BillLine:
+    """A line of which a part is paid: what is left of it, as one piece."""
+    if not paid:
+        return line
+    rest, facts = line.gross_amount - paid, {**line.facts, "paid_amount": paid}
+    return replace(line, quantity=Decimal(1), unit_amount=rest, gross_amount=rest, facts=facts)
 
 
 def _room_line(bill: replies.Bill) -> BillLine:

@@ -141,6 +141,37 @@ def test_the_minimum_spend_is_a_fee_that_the_gateway_can_price(till):
     assert bill.due_amount == till.bill(number)["total"]
 
 
+def looked_up(till, number):
+    (bill,) = till.adapter.bill_find(BillLookup(store_id="s1", bill_ids=(number,)))
+    return bill
+
+
+def test_what_was_paid_before_is_not_asked_for_again(till):
+    number = till.open("801")
+    till.shop.do("order", bill=number, code="D003", quantity=2)
+    till.shop.do("pay", bill=number, amount=10000)
+    part = looked_up(till, number)
+    assert [(line.sku, line.gross_amount) for line in part.lines] == [("TC03", 6800), ("D003", 11600)]
+    till.shop.do("pay", bill=number, amount=6800)
+    rest = looked_up(till, number)
+    assert [(line.sku, line.quantity, line.gross_amount) for line in rest.lines] == [("D003", 2, 11600)]
+    assert rest.due_amount == 11600 and rest.paid_amount == 16800
+
+
+@pytest.mark.parametrize("paid", [0, 1, 5000, 30000, 46000, 52000])
+def test_lines_and_minimum_come_to_what_the_till_says_is_due(till, paid):
+    """Without a discount of ours, the sum over lines and the minimum's top-up is the till's own, whatever was paid."""
+    number = till.open("805", "", 60)
+    for code in ("D001", "D004"):
+        till.shop.do("order", bill=number, code=code)
+    if paid:
+        till.shop.do("pay", bill=number, amount=min(paid, till.bill(number)["total"]))
+    bill = looked_up(till, number)
+    counted = sum(line.gross_amount for line in bill.lines if line.counts_to_minimum)
+    top_up = max(0, sum(fee["amount"] for fee in bill.fees) - counted)
+    assert sum(line.gross_amount for line in bill.lines) + top_up == bill.due_amount
+
+
 def test_nothing_open_is_an_empty_answer(till):
     assert till.adapter.bill_find(BillLookup(store_id="s1", resource_id="801")) == ()
     assert till.adapter.bill_find(BillLookup(store_id="s1", bill_ids=("K9901010001",))) == ()
