@@ -1,0 +1,32 @@
+"""The platform's endpoints: parse, call, dump; no logic."""
+
+from __future__ import annotations
+
+from flask import Flask, Response
+
+from gateway.api import checkouts, problems, serving
+from gateway.api.auth import Authenticator
+from gateway.api.parts import Parts
+
+__all__ = ["install_api"]
+
+#: The modules whose operations make up the API, in the order of its document.
+RESOURCES = (checkouts,)
+
+
+def install_api(app: Flask, parts: Parts) -> None:
+    """Give the app everything that it answers to."""
+    app.url_map.strict_slashes = True
+    app.config["MAX_CONTENT_LENGTH"] = parts.config.server.max_body_bytes
+    problems.install(app)
+    serving.install(app, parts, Authenticator(parts.database))
+    app.after_request(_finish)
+
+
+def _finish(response: Response) -> Response:
+    headers = response.headers
+    headers["X-Request-Id"] = problems.request_id()
+    headers["X-Content-Type-Options"] = "nosniff"
+    if "Cache-Control" not in headers:
+        headers["Cache-Control"] = "no-store"
+    return response

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from typing import Any
 
 from gateway.domain.common import Secret
 from gateway.engine.basket import Baskets, Priced
 from gateway.engine.driver import Work
-from gateway.engine.model import Json, Kind, Op, Saga, State
+from gateway.engine.model import Json, Kind, Saga, State
 from gateway.engine.plan import Planner
 from gateway.engine.problems import Problem, invalid
 from gateway.engine.records import op_from, saga_from
@@ -71,7 +72,8 @@ class Checkouts:
         if row["expires"] < self.engine.clock.now():
             raise Problem("quote-expired", "ask for a new quote")
         kept, merchant = json.loads(row["doc"]), self.engine.merchant(merchant_id)
-        quoted = {**kept["request"], **{name: request[name] for name in ("tenders",) if request.get(name)}}
+        # The tenders meant by the quote had no payment codes: those that pay are the checkout's own.
+        quoted = {**kept["request"], "tenders": request.get("tenders") or []}
         baskets = Baskets(
             self.engine.reading(merchant_id), merchant, parse_campaigns(kept["campaigns"]), self.engine.now(), may_price
         )
@@ -212,29 +214,60 @@ class Checkouts:
     # --- finding -----------------------------------------------------------------------------------------------------
 
     def find(
-        self, merchant_id: str, *, order_no: str, state: str, start: int, end: int, after: str, limit: int
+        self,
+        merchant_id: str,
+        *,
+        order_no: str,
+        states: Collection[str],
+        status: str,
+        stores: Collection[str] | None,
+        start: int,
+        end: int,
+        after: str,
+        limit: int,
     ) -> list[Json]:
-        """Checkouts, newest first, after an id; times in milliseconds."""
+        """Checkouts, newest first, after an id; times in milliseconds.
 
-        def unit(tx: Tx) -> list[tuple[Saga, list[Op]]]:
-            rows = tx.all(
-                "SELECT * FROM sagas WHERE merchant = :merchant AND kind = 'checkout'"
-                " AND (:number = '' OR number = :number) AND (:state = '' OR state = :state)"
-                " AND created >= :start AND created < :end AND (:after = '' OR id < :after)"
-                " ORDER BY id DESC LIMIT :limit",
-                {
-                    "merchant": merchant_id,
-                    "number": order_no,
-                    "state": state,
-                    "start": start,
-                    "end": end,
-                    "after": after,
-                    "limit": limit,
-                },
-            )
-            return [(saga_from(row), [op_from(op) for op in sql.ops(tx, row["id"])]) for row in rows]
+        ``states`` narrows to these of the engine (none: all), ``status`` to one as the platform is told it, ``stores``
+        to those that may be seen (``None``: all).
+        """
+        asked = {"merchant": merchant_id, "number": order_no, "start": start, "end": end}
+        found: list[Json] = []
+        while len(found) < limit:
+            row = {**asked, "after": after, "limit": limit}
+            views = self.engine.journal.read(lambda tx, row=row: _listed(tx, row, states, stores))  # type: ignore[misc]
+            found += [view for view in views if not status or view["status"] == status]
+            if len(views) < limit:
+                break
+            after = views[-1]["id"]
+        return found[:limit]
 
-        return [checkout_view(saga, ops) for saga, ops in self.engine.journal.read(unit)]
+    def quoted_store(self, merchant_id: str, quote_id: str) -> str | None:
+        """The store of a quote; ``None`` if there is no such quote."""
+        sql_text = "SELECT doc FROM quotes WHERE id = :id AND merchant = :merchant"
+        row = self.engine.journal.read(lambda tx: tx.one(sql_text, {"id": quote_id, "merchant": merchant_id}))
+        return None if row is None else str(json.loads(row["doc"])["request"]["store_id"])
+
+
+def _listed(tx: Tx, row: Json, states: Collection[str], stores: Collection[str] | None) -> list[Json]:
+    """One page of checkouts, as the platform sees them."""
+    in_states, state_values = _one_of("state", states or None)
+    in_stores, store_values = _one_of("store_id", stores)
+    rows = tx.all(
+        "SELECT * FROM sagas WHERE merchant = :merchant AND kind = 'checkout'"  # noqa: S608 - names of parameters only
+        " AND (:number = '' OR number = :number) AND created >= :start AND created < :end"
+        f" AND (:after = '' OR id < :after){in_states}{in_stores} ORDER BY id DESC LIMIT :limit",
+        {**row, **state_values, **store_values},
+    )
+    return [checkout_view(saga_from(found), [op_from(op) for op in sql.ops(tx, found["id"])]) for found in rows]
+
+
+def _one_of(column: str, values: Collection[str] | None) -> tuple[str, Json]:
+    """A condition that a column is one of some values, with its parameters; none for ``None``."""
+    if values is None:
+        return "", {}
+    named = {f"{column}_{index}": value for index, value in enumerate(sorted(values))}
+    return f" AND {column} IN ({', '.join(f':{name}' for name in named) or 'NULL'})", named
 
 
 def quote_of(priced: Priced) -> Json:

@@ -8,7 +8,7 @@ from typing import Any
 
 from gateway.engine.model import Json, Kind, Op, OpState, Phase, Saga, State
 from gateway.engine.problems import Problem
-from gateway.engine.views import checkout_view, deposit_view, refund_view
+from gateway.engine.views import checkout_view, deposit_view, refund_view, release_view
 from gateway.store import journal as sql
 from gateway.store.port import Tx
 
@@ -52,7 +52,7 @@ def view_of(saga: Saga, ops: Sequence[Op]) -> Json:
         return checkout_view(saga, ops)
     if saga.kind is Kind.DEPOSIT:
         return deposit_view(saga, ops, 0)
-    return refund_view(saga, ops)
+    return release_view(saga, ops) if saga.kind is Kind.RELEASE else refund_view(saga, ops)
 
 
 def refusal(saga: Saga, *, kept: bool) -> Problem:
@@ -98,6 +98,13 @@ def reply_of(saga: Saga, ops: Sequence[Op]) -> Reply:
         problem = refusal(saga, kept=True)
         return Reply(problem.status, problem_body(problem), location)
     return Reply(202, sql.dump(view_of(saga, ops)), location)
+
+
+def changed_reply(saga: Saga, ops: Sequence[Op]) -> Reply:
+    """The reply to a request that changed a saga: one that was to be cancelled, and is, has done as it was told."""
+    if saga.state is State.CANCELLED and saga.progress.get("cancel"):
+        return Reply(200, sql.dump(view_of(saga, ops)), location_of(saga))
+    return reply_of(saga, ops)
 
 
 def never_left(ops: Sequence[Op], embedded: set[str]) -> bool:

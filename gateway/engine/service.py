@@ -13,7 +13,16 @@ from gateway.engine.own import OWN
 from gateway.engine.problems import Problem
 from gateway.engine.reading import Reading
 from gateway.engine.records import op_from, saga_from
-from gateway.engine.replies import Keys, KeyTaken, Reply, location_of, never_left, refusal, reply_of
+from gateway.engine.replies import (
+    Keys,
+    KeyTaken,
+    Reply,
+    changed_reply,
+    location_of,
+    never_left,
+    refusal,
+    reply_of,
+)
 from gateway.engine.seams import Caller, Clock, Ids, Journal, Secrets
 from gateway.engine.worker import Worker
 from gateway.pricing import parse_campaigns
@@ -204,7 +213,7 @@ class Engine:
             return self._after_key_taken(asked)
         except Lost:
             return Reply(202, "", location_of(saga))
-        reply = reply_of(work.saga, work.ops)
+        reply = changed_reply(work.saga, work.ops)
         self.journal.tx(lambda tx: sql.store_reply(tx, asked.merchant, asked.key, reply.status, reply.body))
         return reply
 

@@ -182,6 +182,13 @@ def refund_view(saga: Saga, ops: Sequence[Op]) -> Json:
     }
 
 
+def release_view(saga: Saga, ops: Sequence[Op]) -> Json:
+    """The release of a deposit: a refund of what is left of it."""
+    view = refund_view(saga, ops)
+    names = ("id", "status", "merchant", "currency", "amount", "created_at", "legs", "tasks")
+    return {**{name: view[name] for name in names}, "deposit_id": saga.parent}
+
+
 def deposit_view(saga: Saga, ops: Sequence[Op], used: int) -> Json:
     """The deposit resource of the API. ``used`` is what checkouts have drawn on it, in minor units."""
     held = saga.amount - saga.refunded - used if saga.state is State.COMPLETED else 0

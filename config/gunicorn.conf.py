@@ -1,0 +1,58 @@
+"""gunicorn's settings, from the gateway's own configuration: ``gunicorn -c config/gunicorn.conf.py wsgi:app``."""
+
+import os
+import shutil
+import tomllib
+from pathlib import Path
+
+FILE = Path(os.environ.setdefault("GATEWAY_CONFIG", str(Path(__file__).with_name("gateway.toml")))).resolve()
+_raw = tomllib.loads(FILE.read_text(encoding="utf-8"))
+
+# Counters are shared by files; prometheus_client decides at its import, so the folder is named before that.
+METRICS = FILE.parent / _raw.get("data", "data") / "metrics"
+METRICS.mkdir(parents=True, exist_ok=True)
+os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", str(METRICS))
+
+from gateway.runtime.config import read_gateway  # noqa: E402 - after the folder of the metrics
+
+_server = read_gateway(FILE).server
+
+bind = f"{_server.host}:{_server.port}"
+worker_class = "gthread"
+workers = _server.workers
+threads = _server.threads
+preload_app = False  # connections and threads are made after fork
+control_socket_disable = True
+timeout = 60
+graceful_timeout = 30  # longer than a reply waits before it is 202
+keepalive = 30
+max_requests = 200_000
+max_requests_jitter = 20_000
+accesslog = None  # the metrics count requests; the engine's journal has what they did
+forwarded_allow_ips = "127.0.0.1,::1"
+
+
+def on_starting(server):
+    """Counters of processes that are gone would be added for ever."""
+    folder = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def post_worker_init(worker):
+    """What another process left behind is taken up before the first request comes."""
+    worker.wsgi.extensions["gateway"].start_recovery()
+
+
+def worker_exit(server, worker):
+    """Let the saga in hand end, close what is open."""
+    app = getattr(worker, "wsgi", None)
+    if app is not None:
+        app.extensions["gateway"].close()
+
+
+def child_exit(server, worker):
+    """Forget the gauges of a worker that is gone."""
+    from prometheus_client import multiprocess
+
+    multiprocess.mark_process_dead(worker.pid)

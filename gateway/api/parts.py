@@ -1,0 +1,58 @@
+"""All that a process of the gateway is made of; put together in ``gateway/app.py``."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+
+from gateway.engine.caller import RuntimeCaller
+from gateway.engine.checkouts import Checkouts
+from gateway.engine.deposits import Deposits
+from gateway.engine.refunds import Refunds
+from gateway.engine.service import Engine
+from gateway.engine.worker import Recovery
+from gateway.runtime import Discovery, GatewayConfig, Runtime
+from gateway.store.port import Database
+
+
+@dataclass(slots=True, kw_only=True)
+class Parts:
+    """The engine with everything around it. ``config`` is as it was at the start; the runtime has what is in force."""
+
+    config: GatewayConfig
+    discovery: Discovery
+    database: Database
+    runtime: Runtime
+    caller: RuntimeCaller
+    engine: Engine
+    checkouts: Checkouts
+    refunds: Refunds
+    deposits: Deposits
+    _recovery: Recovery | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def start_recovery(self) -> None:
+        """Start this process's recovery thread; call it after ``fork``, as often as you like."""
+        if self._recovery is not None:
+            return
+        with self._lock:
+            if self._recovery is None:
+                engine = self.engine
+                recovery = Recovery(engine.worker, engine.timing.recovery_every, engine.finish)
+                recovery.start()
+                self._recovery = recovery
+
+    @property
+    def recovering(self) -> bool:
+        """Whether the recovery thread has been started in this process."""
+        return self._recovery is not None
+
+    def close(self) -> None:
+        """Stop the recovery after the saga in hand, then close connections and database."""
+        with self._lock:
+            recovery, self._recovery = self._recovery, None
+        if recovery is not None:
+            recovery.stop()
+        self.caller.close()
+        self.runtime.close()
+        self.database.close()

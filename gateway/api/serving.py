@@ -1,0 +1,94 @@
+"""Runs operations: authenticate, permit, read, validate, call, answer. In this order, for every route alike."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from flask import Flask, Response, request
+
+from gateway.api import metrics, problems
+from gateway.api.auth import Authenticator
+from gateway.api.bodies import fingerprint, idempotency_key, read_json, read_query
+from gateway.api.keys import ApiKey
+from gateway.api.operation import OPERATIONS, Ask, Operation
+from gateway.api.parts import Parts
+from gateway.api.validation import load_body, load_query
+from gateway.engine.model import Json
+from gateway.engine.problems import Problem
+from gateway.engine.replies import Reply
+from gateway.engine.service import Asked
+from gateway.store.journal import dump
+
+_JSON = "application/json"
+
+
+def install(app: Flask, parts: Parts, authenticate: Authenticator) -> None:
+    """Give the app the routes of all operations."""
+    for operation in OPERATIONS:
+        endpoint = _endpoint(operation, parts, authenticate)
+        app.add_url_rule(operation.path, operation.id, endpoint, methods=[operation.method])
+
+
+def _endpoint(operation: Operation, parts: Parts, authenticate: Authenticator) -> Callable[..., Response]:
+    seconds = metrics.SECONDS.labels(operation.id)
+
+    def endpoint(**ids: str) -> Response:
+        started = time.perf_counter()
+        try:
+            response = _answer(operation, parts, authenticate, ids)
+        except Problem as problem:
+            response = problems.problem_response(problem)
+        metrics.requests(operation.id, response.status_code).inc()
+        seconds.observe(time.perf_counter() - started)
+        return response
+
+    return endpoint
+
+
+def _answer(operation: Operation, parts: Parts, authenticate: Authenticator, ids: dict[str, str]) -> Response:
+    parts.start_recovery()
+    key = authenticate(request.environ.get("HTTP_AUTHORIZATION"))
+    _permit(operation, parts, key, ids)
+    ask = Ask(parts, key, ids, {})
+    if operation.method == "POST":
+        _read_body(operation, ask)
+    ask.query = load_query(operation.query_schema, read_query(request))
+    return _response(operation, operation.view(ask))
+
+
+def _permit(operation: Operation, parts: Parts, key: ApiKey, ids: dict[str, str]) -> None:
+    """Scopes first, which say nothing of what there is; then another's tenant, the same as one that is absent."""
+    missing = [scope for scope in operation.scopes if scope not in key.scopes]
+    if missing:
+        raise Problem("insufficient-scope", f"this needs {', '.join(missing)}")
+    merchant = ids.get("merchant")
+    if merchant is not None and not (key.sees(merchant) and merchant in parts.runtime.merchants):
+        raise Problem("not-found", "no such merchant")
+
+
+def _read_body(operation: Operation, ask: Ask) -> None:
+    raw: Any = read_json(request, required=operation.body is not None)
+    raw = {} if raw is None else raw
+    if operation.idempotent:
+        key = idempotency_key(request.environ.get("HTTP_IDEMPOTENCY_KEY"))
+        ask.asked = Asked(ask.merchant_id, key, fingerprint(operation.method, request.path, raw))
+    if operation.body_schema is not None:
+        ask.body = load_body(operation.body_schema, raw)
+    elif raw != {}:
+        raise Problem("unknown-field", "this takes no body")
+
+
+def _response(operation: Operation, answer: Json | Reply) -> Response:
+    if not isinstance(answer, Reply):
+        return Response(dump(answer), min(operation.returns), content_type=_JSON)
+    body_type = _JSON if answer.status < 400 else problems.CONTENT_TYPE
+    response = Response(answer.body, answer.status, content_type=body_type)
+    if answer.location:
+        response.headers["Location"] = answer.location
+    if answer.replayed:
+        response.headers["Idempotency-Replayed"] = "true"
+    for name, value in answer.headers.items():
+        response.headers[name] = value
+    return response

@@ -1,0 +1,89 @@
+"""Puts the gateway together: configuration, plugins, database, runtime, engine, API."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+from flask import Flask
+
+from gateway.api import install_api
+from gateway.api.parts import Parts
+from gateway.engine.caller import RuntimeCaller
+from gateway.engine.checkouts import Checkouts
+from gateway.engine.deposits import Deposits
+from gateway.engine.model import Timing
+from gateway.engine.refunds import Refunds
+from gateway.engine.seams import SystemClock, TimeOrderedIds
+from gateway.engine.service import Engine
+from gateway.runtime import Discovery, GatewayConfig, Runtime, discover, load_config, migrations, read_gateway
+from gateway.store.migrate import Migration, migrate
+from gateway.store.port import Database, open_database
+from gateway.store.schema import MIGRATIONS
+
+log = logging.getLogger("gateway")
+
+#: Names the configuration file where no path is given.
+CONFIG_VARIABLE = "GATEWAY_CONFIG"
+DEFAULT_CONFIG = Path("config/gateway.toml")
+
+
+def create_app(config_path: str | Path | None = None) -> Flask:
+    """The WSGI application. Raises ``ConfigError`` with everything that is wrong in the configuration.
+
+    The parts are ``app.extensions["gateway"]``; their recovery thread starts with the first request, or before it by
+    ``start_recovery()``, and always after ``fork``.
+    """
+    parts = build_parts(find_config(config_path))
+    app = Flask("gateway", static_folder=None)
+    app.extensions["gateway"] = parts
+    install_api(app, parts)
+    return app
+
+
+def find_config(path: str | Path | None = None) -> Path:
+    """The configuration file: as given, as ``GATEWAY_CONFIG`` says, or ``config/gateway.toml``."""
+    return Path(path or os.environ.get(CONFIG_VARIABLE) or DEFAULT_CONFIG).resolve()
+
+
+def build_parts(file: Path) -> Parts:
+    """Everything but the web: what commands and the demonstration need too."""
+    discovery = discover(read_gateway(file).plugins_allow)
+    return build_engine(load_config(file, discovery), discovery)
+
+
+def build_engine(config: GatewayConfig, discovery: Discovery, database: Database | None = None) -> Parts:
+    """The engine on a configuration that is read; the database's schema is brought up to date."""
+    database = open_migrated(config, discovery) if database is None else database
+    runtime = Runtime(config, discovery, database)
+    clock = SystemClock()
+    caller = RuntimeCaller(runtime, clock)
+    engine = Engine(runtime, database, caller, clock, TimeOrderedIds(), timing_of(config))
+    return Parts(
+        config=config,
+        discovery=discovery,
+        database=database,
+        runtime=runtime,
+        caller=caller,
+        engine=engine,
+        checkouts=Checkouts(engine),
+        refunds=Refunds(engine),
+        deposits=Deposits(engine),
+    )
+
+
+def open_migrated(config: GatewayConfig, discovery: Discovery) -> Database:
+    """The database with all tables of the core and of the plugins. Several processes may do this at once."""
+    config.data.mkdir(parents=True, exist_ok=True)
+    database = open_database(config.database.url, **config.database.settings)
+    wanted = [Migration(name, sql) for name, sql in (*MIGRATIONS, *migrations(discovery))]
+    done = migrate(database, wanted)
+    if done:
+        log.info("the schema was brought up to date", extra={"migrations": done})
+    return database
+
+
+def timing_of(config: GatewayConfig) -> Timing:
+    """The engine's times in milliseconds."""
+    return Timing(**config.engine.milliseconds())

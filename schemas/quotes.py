@@ -1,0 +1,140 @@
+"""Quotes: a basket with its price."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from marshmallow import fields, validates_schema
+
+from schemas.basket import BasketRequest, check_basket
+from schemas.fields import Amount, Moment, Quantity, Resource, Text, Whole, Word
+from schemas.tenders import MEANT, tenders
+
+
+class QuoteRequest(BasketRequest):
+    """Price a basket. ``tenders`` are those meant: some campaigns depend on them."""
+
+    tenders = tenders(MEANT)
+
+    @validates_schema
+    def basket(self, data: dict[str, Any], **kwargs: Any) -> None:
+        """See ``check_basket``."""
+        check_basket(data)
+
+
+class Funding(Resource):
+    """How much of a discount a party bears."""
+
+    party = Text(required=True)
+    amount = Amount(required=True)
+
+
+class Allocation(Resource):
+    """What one benefit took off one line."""
+
+    kind = Text(required=True)
+    id = Text(required=True)
+    amount = Amount(required=True)
+    funding = fields.List(fields.Nested(Funding), required=True)
+
+
+class QuotedLine(Resource):
+    """A priced line."""
+
+    line_id = Text(required=True)
+    sku = Text(required=True)
+    quantity = Quantity(required=True)
+    unit_amount = Amount(required=True)
+    gross_amount = Amount(required=True)
+    discount_amount = Amount(required=True)
+    net_amount = Amount(required=True)
+    allocations = fields.List(fields.Nested(Allocation), required=True)
+
+
+class QuotedFee(Resource):
+    """A fee: time, service, minimum spend, packing."""
+
+    fee_id = Text(required=True)
+    kind = Text(required=True)
+    amount = Amount(required=True)
+
+
+class Gift(Resource):
+    """What is handed over beside the goods."""
+
+    id = Text(required=True)
+    sku = Text(required=True)
+    quantity = Quantity(required=True)
+    value_amount = Amount(required=True)
+
+
+class Reward(Resource):
+    """What is given after success."""
+
+    id = Text(required=True)
+    kind = Text(required=True)
+    amount = Amount(required=True)
+
+
+class Applied(Resource):
+    """A benefit that was applied."""
+
+    kind = Word("member", "campaign", "coupon", required=True)
+    id = Text(required=True)
+    amount = Amount(required=True)
+    times = Whole(0, 1_000_000, required=True)
+    funding = fields.List(fields.Nested(Funding), required=True)
+
+
+class Rejected(Resource):
+    """A benefit that was not applied, and why."""
+
+    id = Text(required=True)
+    kind = Text(required=True)
+    reason = Text(required=True)
+    missing_amount = Amount()
+    missing_quantity = Text()
+
+
+class PointsQuoted(Resource):
+    """Points used, what they take off, and what will be earned."""
+
+    used = Whole(0, 1_000_000_000, required=True)
+    amount = Amount(required=True)
+    earned = Whole(0, 1_000_000_000, required=True)
+
+
+class MemberQuoted(Resource):
+    """The member for whom it was priced."""
+
+    id = Text(required=True)
+    tier = fields.String(required=True)
+    points_available = Whole(0, 1_000_000_000_000, required=True)
+
+
+class Price(Resource):
+    """What a basket costs, and why."""
+
+    currency = Text(3, 3, required=True)
+    inputs_hash = Text(required=True)
+    gross_amount = Amount(required=True)
+    discount_amount = Amount(required=True)
+    fee_amount = Amount(required=True)
+    payable_amount = Amount(required=True)
+    lines = fields.List(fields.Nested(QuotedLine), required=True)
+    fees = fields.List(fields.Nested(QuotedFee), required=True)
+    gifts = fields.List(fields.Nested(Gift), required=True)
+    rewards = fields.List(fields.Nested(Reward), required=True)
+    applied = fields.List(fields.Nested(Applied), required=True)
+    rejected = fields.List(fields.Nested(Rejected), required=True)
+    points = fields.Nested(PointsQuoted, required=True)
+    rounding_amount = Whole(-1_000_000, 1_000_000, required=True)
+    forfeited_amount = Amount(required=True)
+    member = fields.Nested(MemberQuoted)
+
+
+class Quote(Price):
+    """A price that is honoured until ``expires_at``."""
+
+    quote_id = Text(required=True)
+    expires_at = Moment(required=True)

@@ -1,0 +1,82 @@
+"""Refunds: lines, units or an amount given back over every system that the checkout touched."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from marshmallow import ValidationError, fields, validates_schema
+
+from schemas.checkouts import LegView, TaskRef
+from schemas.fields import Amount, FreeText, Listed, Moment, Quantity, Request, Resource, Text, Word
+
+
+class LineBack(Request):
+    """A line, or some of its units, to give back."""
+
+    line_id = Text(required=True)
+    quantity = Quantity()
+
+
+class RefundPreviewRequest(Request):
+    """What is to come back: lines, an amount, or nothing for all that is left."""
+
+    lines = Listed(fields.Nested(LineBack), 1, 200)
+    amount = Amount(1)
+    policy = Word("prorata", "recompute")
+
+    @validates_schema
+    def one_way(self, data: dict[str, Any], **kwargs: Any) -> None:
+        """Lines and an amount contradict each other."""
+        if "lines" in data and "amount" in data:
+            raise ValidationError("say lines or amount, not both", "amount")
+
+
+class RefundRequest(RefundPreviewRequest):
+    """A refund under the platform's own number."""
+
+    refund_no = Text(1, 64, required=True)
+    reason = FreeText(0, 200)
+
+
+class PlannedLeg(Resource):
+    """A change that the refund would ask of a far system."""
+
+    name = Text(required=True)
+    adapter = Text(required=True)
+    hook = Text(required=True)
+
+
+class RefundPreview(Resource):
+    """What each system would give back."""
+
+    checkout_id = Text(required=True)
+    currency = Text(3, 3, required=True)
+    amount = Amount(required=True)
+    gives_back = fields.Dict(keys=fields.String(), required=True)
+    legs = fields.List(fields.Nested(PlannedLeg), required=True)
+
+
+class Refund(Resource):
+    """A refund as it stands."""
+
+    id = Text(required=True)
+    status = Word(
+        "succeeded",
+        "processing",
+        "awaiting_customer",
+        "resolving",
+        "failed",
+        "cancelled",
+        "needs_attention",
+        required=True,
+    )
+    refund_no = Text(required=True)
+    checkout_id = Text(required=True)
+    merchant = Text(required=True)
+    currency = Text(3, 3, required=True)
+    amount = Amount(required=True)
+    reason = fields.String(required=True)
+    created_at = Moment(required=True)
+    gives_back = fields.Dict(keys=fields.String(), required=True)
+    legs = fields.List(fields.Nested(LegView), required=True)
+    tasks = fields.List(fields.Nested(TaskRef), required=True)
