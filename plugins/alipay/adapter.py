@@ -42,7 +42,7 @@ from gateway.sdk import (
 from gateway.sdk.transports.files import write_atomically
 from plugins.alipay import mapping
 from plugins.alipay.bill import read_bill
-from plugins.alipay.client import AlipayClient
+from plugins.alipay.client import AlipayClient, after_sending
 from plugins.alipay.protocol import (
     MAX_FEN,
     NOTICE_ACCEPTED,
@@ -96,7 +96,7 @@ class AlipayAdapter(Adapter):
         """Ask for a trade that can't exist: that proves address, keys and rights, and changes nothing."""
         number = f"CHECK{secrets.token_hex(8)}"
         try:
-            reply = self._ask("alipay.trade.query", {"out_trade_no": number})
+            reply = self._ask("alipay.trade.query", {"out_trade_no": number}, self._within("read_timeout_s"))
         except InvalidReply as error:
             hint = "alipay_public_key must be Alipay's own key for this application, endpoint its gateway"
             raise Misconfigured(f"{error}: {hint}") from None
@@ -111,7 +111,7 @@ class AlipayAdapter(Adapter):
     def payment_charge(self, request: Charge, call: Call) -> Change:
         self._accepts(request)
         if call.attempt > 1:
-            earlier = self._trade(call.key, request.amount, call)
+            earlier = self._trade(call.key, request.amount, call.deadline)
             if not isinstance(earlier, NotFound):
                 return earlier
         if request.method is Method.QR_CODE:
@@ -154,7 +154,8 @@ class AlipayAdapter(Adapter):
 
     def _known(self, call: Call, amount: int) -> Change:
         """Alipay says that our number is taken: by ourselves, so the trade tells."""
-        answer = self._trade(call.key, amount, call)
+        with after_sending():
+            answer = self._trade(call.key, amount, call.deadline)
         if isinstance(answer, NotFound):
             raise OutcomeUnknown("Alipay knows the order number, and then does not")
         return answer
@@ -192,12 +193,15 @@ class AlipayAdapter(Adapter):
         mapping.about(reply, key)
         if mapping.text(reply, "retry_flag") == "Y":
             raise OutcomeUnknown("Alipay asks for the cancel again")
-        return self._reversed(self._trade(key, None, call), key)
+        with after_sending():
+            stands = self._trade(key, None, call.deadline)
+        return self._reversed(stands, key)
 
     def _not_cancelled(self, reply: Reply, key: str, call: Call) -> Change:
         """A refused cancel; a trade that was given back already has nothing left to undo."""
         refusal = mapping.declined(reply, mapping.CANCEL_DECLINES, key)
-        stands = self._trade(key, None, call)
+        with after_sending():
+            stands = self._trade(key, None, call.deadline)
         return self._reversed(stands, key) if isinstance(stands, Declined) else refusal
 
     def _reversed(self, stands: Answer, key: str) -> Change:
@@ -221,7 +225,7 @@ class AlipayAdapter(Adapter):
     def payment_refund(self, request: PaymentRefund, call: Call) -> Change:
         key, number = request.original.key, call.key
         if call.attempt > 1:
-            earlier = self._refund(key, number, request.amount, call)
+            earlier = self._refund(key, number, request.amount, call.deadline)
             if not isinstance(earlier, NotFound):
                 return earlier
         refund = {"out_trade_no": key, "out_request_no": number, "refund_amount": yuan(request.amount)}
@@ -234,7 +238,8 @@ class AlipayAdapter(Adapter):
 
     def _refunded(self, request: PaymentRefund, call: Call, *, moved: bool) -> Change:
         """A refund's reply sums up the whole trade, so the refund itself is looked at."""
-        answer = self._refund(request.original.key, call.key, request.amount, call)
+        with after_sending():
+            answer = self._refund(request.original.key, call.key, request.amount, call.deadline)
         if isinstance(answer, NotFound):
             return Pending(ref=call.key)
         if isinstance(answer, Done):
@@ -247,13 +252,14 @@ class AlipayAdapter(Adapter):
     def payment_query(self, request: Query) -> Answer:
         original = getattr(request.request, "original", None)
         amount = getattr(request.request, "amount", None)
+        until = self._within("query_timeout_s")
         match request.hook:
             case "payment_charge":
-                return self._charged(request, self._trade(request.key, amount))
+                return self._charged(request, self._trade(request.key, amount, until))
             case "payment_reverse" if original:
-                return self._undone(original.key)
+                return self._undone(original.key, until)
             case "payment_refund" if original:
-                return self._refund(original.key, request.key, amount)
+                return self._refund(original.key, request.key, amount, until)
         raise NotSupported(f"Alipay can't be asked about {request.hook}")
 
     def _charged(self, request: Query, answer: Answer) -> Answer:
@@ -267,8 +273,8 @@ class AlipayAdapter(Adapter):
         qr_code = request.facts.get("qr_code")
         return mapping.show_qr(qr_code, request.facts.get("expires_at", "")) if qr_code else answer
 
-    def _undone(self, key: str) -> Answer:
-        answer = self._trade(key, None)
+    def _undone(self, key: str, until: datetime) -> Answer:
+        answer = self._trade(key, None, until)
         if isinstance(answer, Done | Pending):
             return NotFound(final=False)
         return self._reversed(answer, key)
@@ -282,12 +288,12 @@ class AlipayAdapter(Adapter):
         if self.context.store.get(f"qr/{key}"):
             self.context.store.delete(f"qr/{key}")
 
-    def _trade(self, key: str, amount: int | None, call: Call | None = None) -> Answer:
-        return mapping.trade(self._ask("alipay.trade.query", {"out_trade_no": key}, call), key, amount)
+    def _trade(self, key: str, amount: int | None, until: datetime) -> Answer:
+        return mapping.trade(self._ask("alipay.trade.query", {"out_trade_no": key}, until), key, amount)
 
-    def _refund(self, key: str, number: str, amount: int | None, call: Call | None = None) -> Answer:
+    def _refund(self, key: str, number: str, amount: int | None, until: datetime) -> Answer:
         asked = {"out_trade_no": key, "out_request_no": number}
-        return mapping.refund(self._ask("alipay.trade.fastpay.refund.query", asked, call), key, number, amount)
+        return mapping.refund(self._ask("alipay.trade.fastpay.refund.query", asked, until), key, number, amount)
 
     # -- the daily bill, and notices -------------------------------------------------------------------------------
 
@@ -309,12 +315,13 @@ class AlipayAdapter(Adapter):
         return Page(items=tuple(rows[begin : begin + PAGE]), next_cursor=str(begin + PAGE) if more else None)
 
     def _bill(self, day: date) -> bytes:
+        until = self._within("page_timeout_s")
         asked = {"bill_type": "trade", "bill_date": day.isoformat()}
-        reply = self._ask("alipay.data.dataservice.bill.downloadurl.query", asked)
+        reply = self._ask("alipay.data.dataservice.bill.downloadurl.query", asked, until)
         if reply.code != "10000":
             raise NotSent(f"there is no bill of {day} (yet): it is made {BILL_READY} ({reply.sub_code})")
         url = mapping.text(reply, "bill_download_url")
-        return self._client.download(url, timeout=float(self.context.settings["timeout_s"]))
+        return self._client.download(url, timeout=(until - self.context.clock()).total_seconds())
 
     @hookimpl
     def notice_read(self, request: NoticeRequest) -> Notice | None:
@@ -338,14 +345,18 @@ class AlipayAdapter(Adapter):
     def _send(self, method: str, biz: Mapping[str, Any], call: Call, *, notify: bool = False) -> Reply:
         """Send a change within the caller's deadline."""
         url = str(self.context.settings["notify_url"]) if notify else ""
-        return self._client.call(method, biz, timeout=self._time(call), notify_url=url)
+        return self._client.call(method, biz, timeout=self._time(call.deadline), notify_url=url)
 
-    def _ask(self, method: str, biz: Mapping[str, Any], call: Call | None = None) -> Reply:
-        return self._client.call(method, biz, timeout=self._time(call))
+    def _ask(self, method: str, biz: Mapping[str, Any], until: datetime) -> Reply:
+        return self._client.call(method, biz, timeout=self._time(until))
 
-    def _time(self, call: Call | None) -> float:
-        longest = float(self.context.settings["timeout_s"])
-        return longest if call is None else min(longest, call.remaining(self.context.clock()))
+    def _within(self, setting: str) -> datetime:
+        """The deadline of a hook that is given none."""
+        return self.context.clock() + timedelta(seconds=float(self.context.settings[setting]))
+
+    def _time(self, until: datetime) -> float:
+        """Seconds for one message."""
+        return min(float(self.context.settings["timeout_s"]), (until - self.context.clock()).total_seconds())
 
 
 def _action(closed: Declined) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -88,3 +89,12 @@ def _checked(method: str, reply: Reply) -> Reply:
     if reply.code == UNKNOWN or reply.sub_code.endswith("SYSTEM_ERROR"):
         raise OutcomeUnknown(f"{method}: {reply.code} {reply.sub_code} {reply.message}")
     return reply
+
+
+@contextmanager
+def after_sending() -> Iterator[None]:
+    """A look after a change was sent: whatever goes wrong now, the change is no longer 'not sent'."""
+    try:
+        yield
+    except NotSent as error:
+        raise OutcomeUnknown(f"the change was sent, and can't be asked about now: {error}") from None

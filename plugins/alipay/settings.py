@@ -10,6 +10,8 @@ from marshmallow import ValidationError, fields, validate
 from gateway.sdk import Secret, SecretField, Settings
 from plugins.alipay.protocol import ParseError, read_private_key, read_public_key
 
+_SECONDS = validate.Range(min=0.1, max=120)
+
 
 def _checked_endpoint(url: str) -> None:
     parts = urlsplit(url)
@@ -50,5 +52,8 @@ class AlipaySettings(Settings):
     app_auth_token = SecretField(load_default=None)
     notify_url = fields.Url(load_default="", require_tld=False)
     store_ids = fields.Dict(keys=fields.String(), values=fields.String(), load_default=dict)
-    timeout_s = fields.Float(load_default=10.0, validate=validate.Range(min=0.1, max=60))
+    timeout_s = fields.Float(load_default=10.0, validate=_SECONDS)
+    read_timeout_s = fields.Float(load_default=4.5, validate=_SECONDS)
+    query_timeout_s = fields.Float(load_default=7.0, validate=_SECONDS)
+    page_timeout_s = fields.Float(load_default=25.0, validate=_SECONDS)
     wait_minutes = fields.Integer(load_default=5, validate=validate.Range(min=1, max=120))

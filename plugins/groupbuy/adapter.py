@@ -40,7 +40,7 @@ from gateway.sdk import (
     hookimpl,
 )
 from plugins.groupbuy import mapping
-from plugins.groupbuy.client import parsed
+from plugins.groupbuy.client import after_sending, parsed
 from plugins.groupbuy.plan import Plans
 from plugins.groupbuy.platform import Platform
 from plugins.groupbuy.protocol import ALREADY_CANCELLED, OK, read_cancelled
@@ -70,7 +70,7 @@ class GroupBuyAdapter(Adapter):
     def check(self) -> None:
         """See that the credentials are good and that the account may redeem for every shop of ``poi_ids``."""
         try:
-            there = self._platform.shops()
+            there = self._platform.shops(self._platform.within("read_timeout_s"))
         except OutcomeUnknown as error:
             raise NotSent(f"the platform did not answer as it should: {error}") from None
         for store, poi in self.context.settings["poi_ids"].items():
@@ -80,11 +80,12 @@ class GroupBuyAdapter(Adapter):
 
     @hookimpl
     def coupon_find(self, request: CouponLookup) -> Coupon | None:
-        prepared = self._platform.prepare(request.code, request.store_id)
+        until = self._platform.within("read_timeout_s")
+        prepared = self._platform.prepare(request.code, request.store_id, until)
         if isinstance(prepared, Declined):
             hidden = (DeclineReason.COUPON_UNKNOWN, DeclineReason.COUPON_NOT_APPLICABLE)
             return None if prepared.reason in hidden else mapping.unusable(request.code, prepared.reason)
-        certificates = self._platform.order(prepared.order_id)
+        certificates = self._platform.order(prepared.order_id, until)
         return mapping.coupon(request.code, certificates, self.context.clock(), self.context.settings["packages"])
 
     @hookimpl
@@ -93,19 +94,20 @@ class GroupBuyAdapter(Adapter):
 
     @hookimpl
     def coupon_restore(self, request: CouponRestore, call: Call) -> Change:
-        verify_id, certificate_ids = self._named(request)
+        verify_id, certificate_ids = self._named(request, call.deadline)
         if not verify_id:
             return Declined(reason=DeclineReason.NOT_FOUND, message="no redemption is known under this key")
         if len(certificate_ids) != request.count:
             words = f"{len(certificate_ids)} were redeemed together, {request.count} are to be taken back"
             return Declined(reason=DeclineReason.AMOUNT_MISMATCH, message=words)
         if call.attempt > 1:
-            earlier = self._taken_back(verify_id, call.key, request.original.at, call)
+            earlier = self._taken_back(verify_id, call.key, request.original.at, call.deadline)
             if not isinstance(earlier, NotFound):
                 return earlier
         reply = self._platform.cancel(verify_id, certificate_ids, call.key, request.site, call)
         if reply.code == ALREADY_CANCELLED:
-            answer = self._taken_back(verify_id, call.key, request.original.at, call)
+            with after_sending():
+                answer = self._taken_back(verify_id, call.key, request.original.at, call.deadline)
             return mapping.refused(reply, mapping.CANCEL_DECLINES) if isinstance(answer, NotFound) else answer
         if reply.code != OK:
             return mapping.refused(reply, mapping.CANCEL_DECLINES)
@@ -114,21 +116,21 @@ class GroupBuyAdapter(Adapter):
         self._plans.forget(request.original.key)
         return Done(ref=call.key, facts={"verify_id": verify_id}, replayed=reply.data.get("repeated") is True)
 
-    def _named(self, request: CouponRestore) -> tuple[str, list[str]]:
+    def _named(self, request: CouponRestore, until: datetime) -> tuple[str, list[str]]:
         """The redemption's number and certificates: as its outcome told, else looked up under its key."""
         ids = [str(item) for item in request.original.facts.get("certificate_ids", ())]
         if request.original.ref and ids:
             return request.original.ref, ids
         plan = self._plans.load(request.original.key)
-        answer = self._redeemer.find(plan) if plan else NotFound()
+        answer = self._redeemer.find(plan, until) if plan else NotFound()
         return (answer.ref, list(plan.certificate_ids)) if plan and isinstance(answer, Done) else ("", [])
 
-    def _taken_back(self, verify_id: str, token: str, at: datetime | None, call: Call | None) -> Answer:
+    def _taken_back(self, verify_id: str, token: str, at: datetime | None, until: datetime) -> Answer:
         """Whether a redemption was taken back, and by this very cancel."""
         now = self.context.clock()
         begin = (at or now - timedelta(days=1)) - HOUR
         end = min(now + HOUR, begin + timedelta(days=30))
-        records = self._platform.history(begin, end, self._platform.pois(), call)
+        records = self._platform.history(begin, end, self._platform.pois(), until)
         found = [record for record in records if record.verify_id == verify_id]
         if found and all(record.cancel_token == token for record in found):
             return Done(ref=token, facts={"verify_id": verify_id}, replayed=True)
@@ -138,16 +140,17 @@ class GroupBuyAdapter(Adapter):
 
     @hookimpl
     def coupon_query(self, request: Query) -> Answer:
+        until = self._platform.within("query_timeout_s")
         if request.hook == "coupon_redeem":
             plan = self._plans.load(request.key)
             if plan is None:
                 return NotFound(final=not request.steps)  # what is chosen is kept before anything is sent
-            return self._redeemer.find(plan)
+            return self._redeemer.find(plan, until)
         if request.hook == "coupon_restore":
-            verify_id, _ = self._named(request.request)
+            verify_id, _ = self._named(request.request, until)
             if not verify_id:
                 return NotFound(final=False)
-            return self._taken_back(verify_id, request.key, request.request.original.at, None)
+            return self._taken_back(verify_id, request.key, request.request.original.at, until)
         raise NotSupported(f"the platform can't be asked about {request.hook}")
 
     @hookimpl
@@ -156,5 +159,7 @@ class GroupBuyAdapter(Adapter):
         starts = clock_time.fromisoformat(self.context.settings["business_day_starts"])
         begin = datetime.combine(request.business_date, starts, self.context.timezone)
         pois = [self._platform.poi(request.store_id)] if request.store_id else self._platform.pois()
-        records = self._platform.history(begin, begin + timedelta(days=1), pois)
+        records = self._platform.history(
+            begin, begin + timedelta(days=1), pois, self._platform.within("page_timeout_s")
+        )
         return Page(items=tuple(mapping.statement_rows(records)))

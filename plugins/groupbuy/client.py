@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from urllib.parse import urlencode, urlsplit
@@ -44,6 +45,15 @@ def parsed(read: Callable[..., T], *arguments: Any) -> T:
         return read(*arguments)
     except ParseError as error:
         raise InvalidReply(str(error)) from None
+
+
+@contextmanager
+def after_sending() -> Iterator[None]:
+    """A look after a change was sent: whatever goes wrong now, the change is no longer 'not sent'."""
+    try:
+        yield
+    except NotSent as error:
+        raise OutcomeUnknown(f"the change was sent, and can't be asked about now: {error}") from None
 
 
 class PlatformClient:

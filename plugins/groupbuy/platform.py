@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from gateway.sdk import (
@@ -40,7 +40,7 @@ MOST_PAGES = 2000
 
 
 class Platform:
-    """One connection's view of the platform. ``call`` is ``None`` for questions without a deadline of their own."""
+    """One connection's view of the platform. ``until`` is when the caller stops waiting."""
 
     def __init__(self, context: Context) -> None:
         self.settings, self.clock = context.settings, context.clock
@@ -52,9 +52,9 @@ class Platform:
             context.clock,
         )
 
-    def shops(self) -> dict[str, str]:
+    def shops(self, until: datetime) -> dict[str, str]:
         """The shops that this account may redeem for."""
-        return parsed(read_pois, self._get("/v1/shop/poi/query", {}))
+        return parsed(read_pois, self._get("/v1/shop/poi/query", {}, until))
 
     def poi(self, store_id: str) -> str:
         """The platform's shop of a store; without a store the only one there is."""
@@ -69,17 +69,17 @@ class Platform:
         """All shops of this connection."""
         return sorted(set(self.settings["poi_ids"].values()))
 
-    def prepare(self, code: str, store_id: str, call: Call | None = None) -> Prepared | Declined:
+    def prepare(self, code: str, store_id: str, until: datetime) -> Prepared | Declined:
         """Look at a code: typed digits as they are, a short link by the object it leads to. Changes nothing."""
         poi = self.poi(store_id)
         if is_code(code):
             shown = {"code": code}
         elif code.startswith(("http://", "https://")):
             hosts = list(self.settings["short_link_hosts"])
-            shown = {"encrypted_data": self._client.object_id(code, hosts, timeout=self._time(call))}
+            shown = {"encrypted_data": self._client.object_id(code, hosts, timeout=self._time(until))}
         else:
             return Declined(reason=DeclineReason.COUPON_UNKNOWN, message="neither a code nor a short link")
-        reply = self._get("/v1/certificate/prepare", shown | {"poi_id": poi}, call)
+        reply = self._get("/v1/certificate/prepare", shown | {"poi_id": poi}, until)
         return parsed(read_prepared, reply) if reply.code == OK else mapping.refused(reply, mapping.PREPARE_DECLINES)
 
     def verify(self, plan: Plan, site: Site, call: Call) -> Reply:
@@ -103,9 +103,9 @@ class Platform:
         }
         return self._insist("/v1/certificate/cancel", fields, call)
 
-    def order(self, order_id: str, call: Call | None = None) -> tuple[Certificate, ...]:
+    def order(self, order_id: str, until: datetime) -> tuple[Certificate, ...]:
         """All certificates of an order, whatever became of them."""
-        reply = self._get("/v1/certificate/query", {"order_id": order_id}, call)
+        reply = self._get("/v1/certificate/query", {"order_id": order_id}, until)
         if reply.code != OK:
             raise OutcomeUnknown(f"the order can't be looked at: {reply.code} {reply.message}")
         certificates = parsed(read_certificates, reply)
@@ -113,14 +113,14 @@ class Platform:
             raise InvalidReply("the certificates are another order's")
         return certificates
 
-    def history(self, begin: datetime, end: datetime, pois: list[str], call: Call | None = None) -> list[Record]:
+    def history(self, begin: datetime, end: datetime, pois: list[str], until: datetime) -> list[Record]:
         """The redemptions made in ``[begin, end)`` at these shops, the cancelled ones too; at most 31 days."""
         asked = {"poi_ids": ",".join(pois), "size": PAGE}
         asked |= {"start_time": int(begin.timestamp()), "end_time": int(end.timestamp())}
         records: list[Record] = []
         cursor = "0"
         for _ in range(MOST_PAGES):
-            reply = self._get("/v1/verify_record/query", asked | {"cursor": cursor}, call)
+            reply = self._get("/v1/verify_record/query", asked | {"cursor": cursor}, until)
             if reply.code != OK:
                 raise OutcomeUnknown(f"the history is refused: {reply.code} {reply.message}")
             page, cursor = parsed(read_records, reply)
@@ -129,8 +129,8 @@ class Platform:
                 return records
         raise OutcomeUnknown("the history has no end")
 
-    def _get(self, path: str, fields: Mapping[str, Any], call: Call | None = None) -> Reply:
-        return self._client.get(path, fields, timeout=self._time(call))
+    def _get(self, path: str, fields: Mapping[str, Any], until: datetime) -> Reply:
+        return self._client.get(path, fields, timeout=self._time(until))
 
     def _insist(self, path: str, fields: Mapping[str, Any], call: Call) -> Reply:
         """Send what may be sent again, until there is an answer or no time left for another try."""
@@ -138,7 +138,7 @@ class Platform:
         trouble: OutcomeUnknown | None = None
         for attempt in range(TRIES):
             try:
-                return self._client.post(path, fields, timeout=self._time(call))
+                return self._client.post(path, fields, timeout=self._time(call.deadline))
             except NotSent as error:
                 raise trouble or error from None  # an earlier try may have arrived
             except OutcomeUnknown as error:
@@ -153,6 +153,10 @@ class Platform:
         name = site.cashier_id or self.settings["operator_name"]
         return {"account": self.settings["operator_account"], "name": name, "device": device}
 
-    def _time(self, call: Call | None) -> float:
-        longest = float(self.settings["timeout_s"])
-        return longest if call is None else min(longest, call.remaining(self.clock()))
+    def within(self, setting: str) -> datetime:
+        """The deadline of a hook that is given none."""
+        return self.clock() + timedelta(seconds=float(self.settings[setting]))
+
+    def _time(self, until: datetime) -> float:
+        """Seconds for one message."""
+        return min(float(self.settings["timeout_s"]), (until - self.clock()).total_seconds())

@@ -20,7 +20,7 @@ from gateway.sdk import (
     Site,
 )
 from plugins.groupbuy import mapping
-from plugins.groupbuy.client import parsed
+from plugins.groupbuy.client import after_sending, parsed
 from plugins.groupbuy.plan import Plan, Plans
 from plugins.groupbuy.platform import Platform
 from plugins.groupbuy.protocol import (
@@ -51,7 +51,8 @@ class Redeemer:
         """Redeem ``count`` certificates, all or none, once under this key."""
         plan = self.plans.load(call.key)
         if plan is not None:
-            stands = self._resume(plan, request.site, call)
+            with after_sending():  # by an earlier attempt, perhaps
+                stands = self._resume(plan, request.site, call)
             if not isinstance(stands, NotFound):
                 return stands
         if plan is None or plan.spent:
@@ -61,11 +62,12 @@ class Redeemer:
             plan = chosen
         with call.step("verify", plan.verify_token):
             reply = self.platform.verify(plan, request.site, call)
-        return self._judged(reply, plan, request.site, call)
+        with after_sending():
+            return self._judged(reply, plan, request.site, call)
 
-    def find(self, plan: Plan, call: Call | None = None) -> Answer:
+    def find(self, plan: Plan, until: datetime) -> Answer:
         """Whether the certificates of a plan were redeemed, by this very redemption."""
-        chosen = self._certificates(plan, call)
+        chosen = self._certificates(plan, until)
         ours = _ours(chosen, plan.key)
         if len(ours) == len(chosen):
             return self._done(plan, _one({verified.verify_id for verified in ours.values()}), replayed=True)
@@ -79,19 +81,19 @@ class Redeemer:
 
     def _resume(self, plan: Plan, site: Site, call: Call) -> Answer:
         """What an earlier attempt came to; one that redeemed only a part is taken back."""
-        chosen = self._certificates(plan, call)
+        chosen = self._certificates(plan, call.deadline)
         ours = _ours(chosen, plan.key)
         if ours and len(ours) < len(chosen):
             verify_id = _one({verified.verify_id for verified in ours.values()})
             self._take_back(verify_id, list(ours), site, call)
             self.plans.spend(plan)
             return Declined(reason=DeclineReason.COUPON_EXHAUSTED, message="only a part could be redeemed")
-        answer = self.find(plan, call)
+        answer = self.find(plan, call.deadline)
         gone_for_good = isinstance(answer, Declined) and plan.spent
         return NotFound() if gone_for_good else answer  # a spent plan's certificates do not bind a new attempt
 
-    def _certificates(self, plan: Plan, call: Call | None) -> list[Certificate]:
-        order = self.platform.order(plan.order_id, call)
+    def _certificates(self, plan: Plan, until: datetime) -> list[Certificate]:
+        order = self.platform.order(plan.order_id, until)
         chosen = [item for item in order if item.encrypted_code in plan.encrypted_codes]
         if len(chosen) != len(plan.encrypted_codes):
             raise InvalidReply("the order has lost certificates")
@@ -100,7 +102,7 @@ class Redeemer:
     def _choose(self, request: CouponUse, call: Call) -> Plan | Declined:
         """Prepare, and choose ``count`` certificates, the one that was shown first."""
         try:
-            prepared = self.platform.prepare(request.code, request.site.store_id, call)
+            prepared = self.platform.prepare(request.code, request.site.store_id, call.deadline)
         except OutcomeUnknown as error:
             raise NotSent(f"prepare changes nothing, and has failed: {error}") from None
         if isinstance(prepared, Declined):
@@ -160,7 +162,7 @@ class Redeemer:
 
     def _in_history(self, plan: Plan, call: Call) -> str:
         """The number of the redemption that carries our key, if the history shows one that was not taken back."""
-        records = self.platform.history(plan.at - HOUR, self.platform.clock() + HOUR, [plan.poi_id], call)
+        records = self.platform.history(plan.at - HOUR, self.platform.clock() + HOUR, [plan.poi_id], call.deadline)
         found = {record.verify_id for record in records if record.device == plan.key and not record.cancel_time}
         return _one(found) if found else ""
 

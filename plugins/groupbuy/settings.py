@@ -10,6 +10,7 @@ from marshmallow import ValidationError, fields, validate
 from gateway.sdk import SecretField, Settings
 
 _NAME = validate.Length(min=1, max=64)
+_SECONDS = validate.Range(min=0.1, max=120)
 _TIME = validate.Regexp(r"([01][0-9]|2[0-3]):[0-5][0-9]\Z")
 
 
@@ -44,5 +45,8 @@ class GroupBuySettings(Settings):
     business_day_starts = fields.String(
         load_default="00:00", validate=validate.Regexp(r"([01][0-9]|2[0-3]):[0-5][0-9]\Z")
     )
-    timeout_s = fields.Float(load_default=8.0, validate=validate.Range(min=0.1, max=60))
+    timeout_s = fields.Float(load_default=8.0, validate=_SECONDS)
+    read_timeout_s = fields.Float(load_default=4.5, validate=_SECONDS)
+    query_timeout_s = fields.Float(load_default=7.0, validate=_SECONDS)
+    page_timeout_s = fields.Float(load_default=25.0, validate=_SECONDS)
     retry_after_s = fields.Float(load_default=1.0, validate=validate.Range(min=0, max=40))

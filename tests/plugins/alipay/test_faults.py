@@ -5,12 +5,16 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from gateway.sdk import Answer, Change, Declined, Done, InvalidReply, NotFound, NotSent, OutcomeUnknown, Pending
 from gateway.sdk.simulator import Fault
-from tests.plugins.alipay.support import Shop, key
+from gateway.testing.context import build
+from plugins.alipay.adapter import AlipayAdapter
+from tests.plugins.alipay.support import Shop, key, settings
 
 PAY, CANCEL, REFUND = "alipay.trade.pay", "alipay.trade.cancel", "alipay.trade.refund"
 QUERY, REFUND_QUERY = "alipay.trade.query", "alipay.trade.fastpay.refund.query"
@@ -225,3 +229,21 @@ def settle(true: Callable[[], bool], seconds: float = 3.0) -> None:
     while not true():
         assert time.monotonic() < until, "it did not happen in time"
         time.sleep(0.02)
+
+
+@pytest.mark.parametrize(("act", "operation"), [(reverse, CANCEL), (refund, REFUND), (charge, PAY)])
+def test_once_something_was_sent_it_is_never_not_sent(
+    shop: Shop, data: Path, act: Callable[[Shop], object], operation: str
+) -> None:
+    """The deadline passes between a change and the question after it: the change may have happened, and has."""
+    charge(shop)
+    sent = shop.sim.books()["requests"].get(operation, 0)
+
+    def clock() -> datetime:
+        late = shop.sim.books()["requests"].get(operation, 0) > sent
+        return datetime.now(UTC) + timedelta(hours=late)
+
+    address = settings(shop.sim.who, shop.address)
+    shop.adapter = build(AlipayAdapter, address, data, clock=clock)
+    with pytest.raises(OutcomeUnknown, match="was sent"):
+        act(shop)

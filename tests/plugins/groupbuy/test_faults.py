@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import socket
 import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from gateway.sdk import Declined, Done, InvalidReply, NotFound, NotSent, OutcomeUnknown, Step
 from gateway.sdk.simulator import Fault
-from tests.plugins.groupbuy.support import Shop, key
+from gateway.testing.context import build
+from plugins.groupbuy.adapter import GroupBuyAdapter
+from tests.plugins.groupbuy.support import Shop, key, settings
 
 #: The platform acted, and its answer is lost or can't be trusted.
 ACTED = ["drop_after", "garbage", "half_body", "wrong_encoding", "verify_error_acted"]
@@ -225,3 +229,17 @@ def test_a_platform_that_is_down_was_not_reached(shop: Shop) -> None:
         shop.redeem(2, shop.buy()[0])
     with pytest.raises(NotSent):
         shop.restore(3, shop.restore_request(done, 1))
+
+
+def test_once_a_verify_was_sent_it_is_never_not_sent(shop: Shop, tmp_path: Path) -> None:
+    """The deadline passes after a verify that has to be looked at: it may have redeemed, and has."""
+    code = shop.buy()[0]
+
+    def clock() -> datetime:
+        return datetime.now(UTC) + timedelta(hours=shop.requests("verify") > 0)
+
+    shop.once("duplicate", "verify")  # answered by 1208, so the adapter looks
+    shop.adapter = build(GroupBuyAdapter, settings(shop.address), tmp_path, clock=clock)
+    with pytest.raises(OutcomeUnknown, match="was sent"):
+        shop.redeem(1, code)
+    assert shop.status(code) == "used"
