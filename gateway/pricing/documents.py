@@ -19,7 +19,9 @@ def run_document(document: Mapping[str, Any]) -> dict[str, Any]:
     if quote.tenders and quote.unpaid_amount:
         raise fail("/tenders", f"leave {quote.unpaid_amount} fen unpaid")
     result = quote.to_document()
-    requests = document.get("refunds") or ()
+    requests = document.get("refunds")
+    if requests is None:
+        requests = ()
     if not isinstance(requests, list | tuple):
         raise fail("/refunds", "must be a list")
     for i, request in enumerate(requests):

@@ -8,7 +8,7 @@ from typing import Final
 
 from gateway.domain.money import FULL_RATE_BP, MAX_AMOUNT, gross_of, parse_quantity
 from gateway.pricing.labels import LAYOUTS, LabelRule, label_price, read_label
-from gateway.pricing.model import Basket, Benefit, Component, Line, Member
+from gateway.pricing.model import Basket, Benefit, Component, Line, Member, TenderPlan
 from gateway.pricing.parse_benefit import canonical, parse_campaigns, read_campaigns, read_coupons
 from gateway.pricing.parse_money import (
     read_contracts,
@@ -81,6 +81,9 @@ def _read(reader: Reader, campaigns: tuple[Benefit, ...]) -> Basket:
     member = _read_member(reader)
     coupons = read_coupons(reader) if reader.has("coupons") else ()
     at = reader.moment("at")
+    select = _read_select(reader, coupons)
+    tenders = read_tenders(reader, coupons) if reader.has("tenders") else ()
+    _note_used_twice(reader, select, tenders)
     text, digest = ("", "") if reader.notes.errors else _fingerprint(reader.data, campaigns, reader.notes)
     return Basket(
         currency=_currency(reader),
@@ -93,11 +96,11 @@ def _read(reader: Reader, campaigns: tuple[Benefit, ...]) -> Basket:
         member=member,
         campaigns=campaigns,
         coupons=coupons,
-        select=_read_select(reader, coupons),
+        select=select,
         fees=read_fees(reader, lines) if reader.has("fees") else (),
         rounding=reader.choice("rounding", ROUNDINGS, "none"),
         points=read_points(reader) if reader.has("points") else None,
-        tenders=read_tenders(reader, coupons) if reader.has("tenders") else (),
+        tenders=tenders,
         stored_value=read_stored_value(reader) if reader.data.get("accounts") else None,
         contracts=read_contracts(reader) if reader.has("contracts") else {},
         guides=read_guides(reader) if reader.has("guides") else (),
@@ -105,6 +108,17 @@ def _read(reader: Reader, campaigns: tuple[Benefit, ...]) -> Basket:
         canonical=text,
         inputs_hash=digest,
     )
+
+
+def _note_used_twice(reader: Reader, select: frozenset[str] | None, tenders: tuple[TenderPlan, ...]) -> None:
+    """A code lowers the price or pays, never both, and pays once."""
+    taken = set(select or ())
+    for i, tender in enumerate(tenders):
+        if tender.code is None or tender.method != "voucher":
+            continue
+        if tender.code in taken:
+            reader.note(f"tenders/{i}/code", "is used already")
+        taken.add(tender.code)
 
 
 def _fingerprint(data: Mapping[str, object], campaigns: tuple[Benefit, ...], notes: Notes) -> tuple[str, str]:
