@@ -6,12 +6,14 @@ Example E30 in the engine's hands, on the real protocols: SOAP, the till's datab
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gateway.engine.problems import Problem
 from gateway.sdk.simulator import Fault
 from plugins.department.simulator import DepartmentSimulator
 from plugins.department.terminal_simulator import BankTerminalSimulator
@@ -146,3 +148,45 @@ def test_a_line_is_refunded_over_card_and_cash(mall: House) -> None:
     assert mall.books("mis")["net"] == 145700 - 16502
     card = sum(t["amount"] for sale in mall.books("mis")["sales"] for t in sale["tenders"] if t["code"] == "CC")
     assert card == mall.books("terminal")["net"]
+
+
+def test_a_hanging_terminal_is_waited_for_and_charged_once(mall: House) -> None:
+    mall.fault("terminal", Fault("dll_hang", "sale", 1, 2_500))
+    reply, body = mall.checkout(request(slips(mall)))
+    assert reply.status in (201, 202)  # the call's deadline is 1.5 s; the engine goes on asking
+    mall.settle(150)
+    assert mall.checkouts.get("m1", body["id"])["status"] == "completed"
+    settled(mall)
+
+
+def test_of_two_checkouts_on_the_same_slips_one_wins(mall: House) -> None:
+    numbers = slips(mall)
+    outcomes: list[int] = []
+
+    def pay(order_no: str) -> None:
+        try:
+            reply, _ = mall.checkout(request(numbers, order_no))
+            outcomes.append(reply.status)
+        except Problem as problem:
+            outcomes.append(problem.status)
+
+    threads = [threading.Thread(target=pay, args=(f"PF{number}",)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    mall.settle(50)
+    assert sorted(outcomes)[0] == 201
+    assert set(outcomes) <= {201, 202, 409}
+    assert outcomes.count(201) == 1
+    settled(mall)
+
+
+def test_a_slip_that_the_counter_changes_is_told_before_anything_is_held(mall: House) -> None:
+    numbers = slips(mall)
+    asked = request(numbers)
+    mall.running["mis"].simulator.control({"do": "void_slip", "slip_no": numbers[1]})
+    with pytest.raises(Problem) as refused:
+        mall.checkout(asked)
+    assert refused.value.status in (404, 409, 422)
+    assert mall.books("terminal")["transactions"] == []
