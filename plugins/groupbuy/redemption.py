@@ -138,10 +138,7 @@ class Redeemer:
         if not isinstance(answer, NotFound):
             return answer
         if reply.code == VERIFY_TOKEN_USED:
-            verify_id = self._in_history(plan, call)
-            if verify_id:
-                return self._done(plan, verify_id, replayed=True)
-            raise OutcomeUnknown("the platform says redeemed already, and its history does not show it yet")
+            return self._told_by_history(plan, call)
         done = [result for result in results if result.result == RESULT_OK]
         return self._partly(done, results, plan, site, call)
 
@@ -160,11 +157,19 @@ class Redeemer:
         if reply.code != OK:
             raise OutcomeUnknown(f"partly redeemed as {verify_id}, and not taken back: {reply.code} {reply.message}")
 
-    def _in_history(self, plan: Plan, call: Call) -> str:
-        """The number of the redemption that carries our key, if the history shows one that was not taken back."""
+    def _told_by_history(self, plan: Plan, call: Call) -> Change:
+        """1208 says that the token was used once; only the history tells for what, and whether that still stands."""
         records = self.platform.history(plan.at - HOUR, self.platform.clock() + HOUR, [plan.poi_id], call.deadline)
-        found = {record.verify_id for record in records if record.device == plan.key and not record.cancel_time}
-        return _one(found) if found else ""
+        mine = [record for record in records if record.device == plan.key]
+        standing = [record for record in mine if not record.cancel_time]
+        if len(standing) == len(plan.certificate_ids):
+            return self._done(plan, _one({record.verify_id for record in standing}), replayed=True)
+        if standing:
+            raise OutcomeUnknown("only some of the certificates are redeemed")
+        if not mine:
+            raise OutcomeUnknown("the platform says redeemed already, and its history does not show it yet")
+        self.plans.spend(plan)
+        return Declined(reason=DeclineReason.COUPON_EXHAUSTED, message="redeemed in part, and taken back again")
 
     def _done(self, plan: Plan, verify_id: str, *, replayed: bool) -> Done:
         if not verify_id:
