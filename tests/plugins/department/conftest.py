@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -67,12 +68,24 @@ class Store:
         return row["on_hand"], row["held"]
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    simulator = DepartmentSimulator(tmp_path / "mis")
+@pytest.fixture(scope="module")
+def shared_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """One running store for a module; its first database is put back before each test."""
+    where = tmp_path_factory.mktemp("mis")
+    simulator = DepartmentSimulator(where / "data")
+    shutil.copyfile(simulator.database.path, where / "first.db")
     running = start(simulator)
     yield Store(running, simulator)
     running.stop()
+
+
+@pytest.fixture
+def store(shared_store: Store) -> Store:
+    simulator = shared_store.simulator
+    simulator.faults.set([])
+    simulator.options.clear()
+    shutil.copyfile(simulator.data.parent / "first.db", simulator.database.path)
+    return shared_store
 
 
 @pytest.fixture

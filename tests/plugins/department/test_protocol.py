@@ -103,7 +103,7 @@ FIELDS = st.recursive(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(fields=st.dictionaries(st.sampled_from(["salestotal", "salesitems", "salestenders", "splitpromotions"]), FIELDS))
 def test_any_tree_of_fields_is_a_sale_or_a_parse_error(fields: dict[str, object]) -> None:
     with suppress(ParseError):

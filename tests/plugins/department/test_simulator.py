@@ -158,10 +158,10 @@ def test_the_nightly_file_may_lack_a_counter_or_be_torn(store: Any, today: date)
     assert store.do("nightly") == {"files": []}
 
 
-def test_a_restart_keeps_the_books(store: Any, tmp_path: Path) -> None:
+def test_a_restart_keeps_the_books(store: Any) -> None:
     ask(store, "postsalescreate", sale("1"))
     before = store.books
-    again = DepartmentSimulator(tmp_path / "mis")
+    again = DepartmentSimulator(store.simulator.data)
     assert again.books() == before
 
 
