@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, ClassVar
 
 from gateway.sdk import (
@@ -19,7 +20,10 @@ from gateway.sdk import (
     Answer,
     Bill,
     BillLookup,
+    BillPrice,
+    BillTotal,
     Call,
+    CatalogueRequest,
     Change,
     Context,
     DepositPost,
@@ -38,6 +42,7 @@ from gateway.sdk import (
     Original,
     OutcomeUnknown,
     Page,
+    Product,
     Query,
     SessionClose,
     SessionExtend,
@@ -54,6 +59,7 @@ from plugins.ktv import deposits, mapping, posting, replies, rooms
 from plugins.ktv import protocol as p
 from plugins.ktv.asking import Asking, awaiting
 from plugins.ktv.client import Burst, Client, Line, Refusal
+from plugins.ktv.price_list import parse_price_list
 from plugins.ktv.prices import Prices
 from plugins.ktv.settings import KtvSettings
 
@@ -152,6 +158,34 @@ class KtvAdapter(Adapter):
             return rooms.read_bill(burst, name)
         except Refusal:
             return None
+
+    @hookimpl
+    def bill_price(self, request: BillPrice) -> BillTotal:
+        """What the till says is due on these bills. It knows no coupons, so the tenders make no difference to it."""
+        self._own_store(request.site.store_id)
+        try:
+            with self._looking() as burst:
+                found = [rooms.read_bill(burst, bill.bill_id) for bill in request.bills]
+        except Refusal as refusal:
+            raise OutcomeUnknown(f"the till cannot price these bills: {refusal.text}") from None
+        return BillTotal(payable_amount=sum(max(0, bill.due) for bill in found if bill.state == p.BILL_OPEN))
+
+    @hookimpl
+    def catalogue_page(self, request: CatalogueRequest) -> Page[Product]:
+        """The articles of the exported price list, if there is one; ``cursor`` is how many were given before."""
+        path: Path | None = self.settings["price_list"]
+        if path is None:
+            return Page()
+        try:
+            drinks = parse_price_list(path.read_bytes())
+        except OSError as error:
+            raise Misconfigured(f"price_list: cannot read {path}: {error.strerror}") from None
+        except p.ParseError as error:
+            raise Misconfigured(f"price_list: {path}: {error}") from None
+        begin = int(request.cursor) if request.cursor.isdecimal() else 0
+        end = begin + request.limit
+        items = tuple(mapping.to_product(drink) for drink in drinks[begin:end])
+        return Page(items=items, next_cursor=str(end) if end < len(drinks) else None)
 
     @hookimpl
     def member_find(self, request: MemberLookup) -> Member | None:

@@ -18,6 +18,7 @@ from gateway.sdk import (
     DeclineReason,
     InvalidReply,
     Member,
+    Product,
     RateSlot,
     Slot,
     SlotPackage,
@@ -29,6 +30,7 @@ from gateway.sdk import (
 from plugins.ktv import protocol as p
 from plugins.ktv import replies
 from plugins.ktv.client import Refusal
+from plugins.ktv.price_list import Drink
 
 #: What each refusal means. The till did nothing for any of them.
 REASONS = {
@@ -271,6 +273,18 @@ def to_packages(packages: list[replies.Package], deals: Mapping[str, str]) -> tu
         (sku, known[code]) for sku, code in deals.items() if code in known
     ]
     return tuple(SlotPackage(sku=sku, name=each.name, amount=each.amount, minutes=each.minutes) for sku, each in named)
+
+
+def to_product(drink: Drink) -> Product:
+    """An article of the price list; drinks are not counted as stock."""
+    return Product(
+        sku=drink.code,
+        name=drink.name,
+        unit_amount=drink.price,
+        category="drinks",
+        stocked=False,
+        facts={"counts_to_minimum": drink.counted},
+    )
 
 
 def to_member(found: replies.Member, rates: Mapping[str, int]) -> Member:

@@ -7,7 +7,7 @@ import re
 
 from marshmallow import ValidationError, fields, validate
 
-from gateway.sdk import SecretField, Settings
+from gateway.sdk import PathField, SecretField, Settings
 
 SECONDS = validate.Range(min=0.05, max=120, error="expected 0.05 to 120 seconds")
 
@@ -50,6 +50,7 @@ class KtvSettings(Settings):
     tenders = fields.Dict(keys=fields.String(), values=fields.String(), load_default=dict)
     drinks = fields.Dict(keys=fields.String(), values=fields.String(), load_default=dict)
     drink_pattern = fields.String(load_default=r"D\d{3}", validate=valid_pattern)
+    price_list = PathField(load_default=None, allow_none=True)
     capacity = fields.Dict(keys=fields.String(), values=fields.Integer(strict=True), load_default=dict)
     member_rates = fields.Dict(
         keys=fields.String(), values=fields.Integer(strict=True, validate=validate.Range(1, 10_000)), load_default=dict

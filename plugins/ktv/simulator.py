@@ -53,7 +53,8 @@ class KtvSimulator(Simulator):
     # -------------------------------------------------------------- serving
 
     def start(self) -> dict[str, str]:
-        """Listen on loopback, on the option ``port`` or any free one."""
+        """Listen on loopback, on the option ``port`` or any free one; the back office exports its price list."""
+        (self.data / "price-list.csv").write_bytes(_price_list())
         self._socket = socket.create_server((LOOPBACK, self.port("till")), backlog=64)
         self._server = threading.Thread(target=self._accept, daemon=True)
         self._server.start()
@@ -252,6 +253,13 @@ class KtvSimulator(Simulator):
 
     def _do_prices(self) -> dict[str, Any]:
         return {"classes": {code: each._asdict() for code, each in CLASSES.items()}}
+
+
+def _price_list() -> bytes:
+    """The drinks as the back office exports them."""
+    rows = [f"{d.code},{d.name},{p.format_money(d.price)},{'否' if d.counted else '是'}" for d in DRINKS.values()]
+    kept = [row for row in rows if not row.startswith("G")]
+    return ("\r\n".join(["编码,名称,单价,不计低消", *kept]) + "\r\n").encode("gbk")
 
 
 def _text(field: Field) -> str:

@@ -9,6 +9,9 @@ from marshmallow import ValidationError
 
 from gateway.sdk import (
     BillLookup,
+    BillPrice,
+    BillRef,
+    CatalogueRequest,
     Declined,
     DeclineReason,
     DepositPost,
@@ -190,6 +193,37 @@ def test_a_member_by_phone_or_card(open_till, kind, value):
     found = till.adapter.member_find(MemberLookup(identity=Identity(type=kind, value=Secret(value))))
     assert (found.ref, found.tier, found.rate_bp) == ("86000001", "金卡", 8800)
     assert (found.points_available, found.value.real, found.value.gift) == (12800, 50000, 10000)
+
+
+def test_the_exported_price_list_is_the_product_library(open_till):
+    till = open_till()
+    assert till.adapter.catalogue_page(CatalogueRequest()).items == (), "no file, no library"
+    till = open_till(price_list=str(till.shop.simulator.data / "price-list.csv"))
+    first = till.adapter.catalogue_page(CatalogueRequest(limit=5))
+    rest = till.adapter.catalogue_page(CatalogueRequest(limit=5, cursor=first.next_cursor))
+    found = {product.sku: product for product in first.items + rest.items}
+    assert len(found) == 9 and rest.next_cursor is None
+    assert found["D001"].name == "时令果盘" and found["D001"].unit_amount == 6800 and not found["D001"].stocked
+    assert found["D004"].facts == {"counts_to_minimum": False}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("编码,名称\r\n", "line 1"), ("编码,名称,单价,不计低消\r\nD1,果盘,68,否\r\n", "line 2"), (None, "cannot read")],
+)
+def test_a_price_list_that_is_wrong_says_where(open_till, tmp_path, text, said):
+    path = tmp_path / "list.csv"
+    if text is not None:
+        path.write_bytes(text.encode("gbk"))
+    with pytest.raises(Misconfigured, match=said):
+        open_till(price_list=str(path)).adapter.catalogue_page(CatalogueRequest())
+
+
+def test_the_till_prices_a_bill(till):
+    number = till.open("801")
+    till.shop.do("pay", bill=number, amount=6800)
+    request = BillPrice(site=till.site(), bills=(BillRef(bill_id=number, version=""),), tenders=())
+    assert till.adapter.bill_price(request).payable_amount == 10000
 
 
 def test_an_unknown_member_and_an_identity_the_till_lacks(till):

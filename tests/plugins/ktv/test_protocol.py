@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from plugins.ktv import protocol as p
 from plugins.ktv import replies
+from plugins.ktv.price_list import parse_price_list
 
 FIELD = st.text(st.characters(codec="gbk", exclude_categories=("Cc", "Cs")), max_size=12).filter(
     lambda text: not set(text.encode("gbk")) & {p.PIPE, p.CARET}
@@ -151,6 +152,16 @@ def test_garbage_raises_only_parse_error(raw):
     for read in READERS:
         try:
             read(p.parse_reply(b"BL|1|0|" + raw))
+        except p.ParseError:
+            continue
+
+
+@given(st.binary(max_size=200))
+@settings(max_examples=200)
+def test_a_garbled_price_list_raises_only_parse_error(raw):
+    for data in (raw, "编码,名称,单价,不计低消\r\n".encode("gbk") + raw):
+        try:
+            parse_price_list(data)
         except p.ParseError:
             continue
 
