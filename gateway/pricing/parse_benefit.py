@@ -77,9 +77,12 @@ _FUNDING: Final = frozenset({"party", "share_bp"})
 _AFTER_TENDERS: Final = frozenset({"exclude_methods"})
 
 
+_ENCODER: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
 def canonical(document: object) -> str:
     """JSON in which neither the order of members nor white space counts."""
-    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return _ENCODER.encode(document)
 
 
 def parse_scope(parent: Reader, name: str, allowed: frozenset[str] = _SCOPE) -> Scope | None:
@@ -328,8 +331,11 @@ def _available(reader: Reader) -> int | None:
     return max(0, values["initial"] - (values["held"] or 0) - (values["used"] or 0))
 
 
-def parse_coupon(document: object, pointer: str, notes: Notes) -> Benefit:
-    """One coupon; what is wrong goes to `notes`, and the result is then not to be used."""
+def parse_coupon(document: object, pointer: str, notes: Notes, within: bool = False) -> Benefit:
+    """One coupon; what is wrong goes to `notes`, and the result is then not to be used.
+
+    `within` a basket the document holds the definition, and the coupon has none of its own.
+    """
     reader = Reader(document, pointer, notes, _COUPON)
     kind = reader.choice("kind", COUPON_KINDS)
     if kind == "exchange":
@@ -354,13 +360,13 @@ def parse_coupon(document: object, pointer: str, notes: Notes) -> Benefit:
         sold_amount=reader.maybe_integer("sold_amount"),
         income_amount=reader.maybe_integer("income_amount"),
         platform_fee_bp=reader.rate("platform_fee_bp", 0),
-        definition="" if notes.errors else canonical(document),
+        definition="" if within or notes.errors else canonical(document),
         **_common(reader, "after_campaign"),
     )
 
 
 def read_coupons(parent: Reader) -> tuple[Benefit, ...]:
     """All coupons of the document, codes unique."""
-    coupons = tuple(parse_coupon(item, pointer, parent.notes) for item, pointer in parent.items("coupons"))
+    coupons = tuple(parse_coupon(item, pointer, parent.notes, True) for item, pointer in parent.items("coupons"))
     _unique([coupon.id for coupon in coupons], "/coupons", "code", parent.notes)
     return coupons

@@ -1,7 +1,7 @@
 """The parts of a pricing document about money around the goods: fees, points, tenders, accounts, contracts, guides."""
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 
 from gateway.domain.money import FULL_RATE_BP
@@ -61,7 +61,7 @@ def _read_fee(item: object, pointer: str, position: int, parent: Reader, lines: 
     kind = reader.choice("kind", FEE_KINDS)
     fee_id = reader.maybe_text("fee_id") or f"fee{position + 1}"
     if kind == "time":
-        return _read_time_fee(reader, fee_id, lines)
+        return _read_time_fee(reader, fee_id, lines, _midnight(parent))
     scope = parse_scope(reader, "scope")
     if kind == "minimum_spend":
         return Fee(fee_id, kind, scope=scope, amount=reader.integer("amount"))
@@ -69,12 +69,20 @@ def _read_fee(item: object, pointer: str, position: int, parent: Reader, lines: 
     return Fee(fee_id, kind, charge_bp=reader.rate("charge_bp"), on_gross=gross, scope=scope)
 
 
-def _read_time_fee(reader: Reader, fee_id: str, lines: tuple[Line, ...]) -> Fee:
+def _midnight(parent: Reader) -> datetime:
+    """When the document's business day begins, for times that are said without a day."""
+    top = Reader(parent.data, "", Notes(), frozenset(parent.data))
+    at = top.moment("at")
+    day = top.day("business_date") or (at.date() if at else date(1970, 1, 1))
+    return datetime.combine(day, time(), at.tzinfo if at else UTC)
+
+
+def _read_time_fee(reader: Reader, fee_id: str, lines: tuple[Line, ...], midnight: datetime) -> Fee:
     line_id = reader.maybe_text("line_id")
     line = next((line for line in lines if line.line_id == line_id), None)
     if line_id is not None and line is None:
         reader.note("line_id", "no such line")
-    begins, ends = _stay(reader, line)
+    begins, ends = _stay(reader, line, midnight)
     package_amount, package_ends = _read_package(reader, begins)
     return Fee(
         fee_id,
@@ -92,11 +100,14 @@ def _read_time_fee(reader: Reader, fee_id: str, lines: tuple[Line, ...]) -> Fee:
     )
 
 
-def _stay(reader: Reader, line: Line | None) -> tuple[datetime | None, datetime | None]:
-    """From when to when: the fee's own times, else those of its line's slot."""
+def _stay(reader: Reader, line: Line | None, midnight: datetime) -> tuple[datetime | None, datetime | None]:
+    """From when to when: the fee's own times, else those of its line's slot.
+
+    Times of day are of the business day; an end that is not after its beginning is of the next.
+    """
     slot = Reader((line.slot if line is not None else None) or {}, "", Notes(), frozenset())
-    begins = reader.moment("from") if reader.has("from") else slot.moment("from")
-    ends = reader.moment("to") if reader.has("to") else slot.moment("to")
+    begins = reader.moment_or_clock("from", midnight) if reader.has("from") else slot.moment("from")
+    ends = _end(reader, begins) if reader.has("to") else slot.moment("to")
     for name, value in (("from", begins), ("to", ends)):
         if value is None and not reader.has(name):
             reader.note(name, "is required")
@@ -108,13 +119,22 @@ def _stay(reader: Reader, line: Line | None) -> tuple[datetime | None, datetime 
     return begins, ends
 
 
+def _end(reader: Reader, begins: datetime | None) -> datetime | None:
+    """The moment under `to`, after the beginning when it is a time of day."""
+    if begins is None:
+        return reader.moment_or_clock("to", datetime(1970, 1, 1, tzinfo=UTC))
+    ends = reader.moment_or_clock("to", datetime.combine(begins.date(), time(), begins.tzinfo))
+    is_clock = len(reader.data["to"]) == len("HH:MM") if isinstance(reader.data["to"], str) else False
+    return ends + timedelta(days=1) if ends is not None and is_clock and ends <= begins else ends
+
+
 def _read_package(reader: Reader, begins: datetime | None) -> tuple[int | None, datetime | None]:
     if not reader.has("package"):
         if not reader.data.get("slots"):
             reader.note("slots", "is required without a package")
         return None, None
     inner = Reader(reader.data["package"], f"{reader.pointer}/package", reader.notes, _PACKAGE)
-    amount, ends = inner.integer("amount"), inner.moment("to")
+    amount, ends = inner.integer("amount"), _end(inner, begins) if inner.has("to") else None
     if ends is None and not inner.has("to"):
         inner.note("to", "is required")
     if ends is not None and begins is not None and ends <= begins:

@@ -3,7 +3,7 @@ guessed."""
 
 import re
 from collections.abc import Iterator, Mapping
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 from gateway.domain.money import FULL_RATE_BP, MAX_AMOUNT, parse_quantity
@@ -186,6 +186,13 @@ class Reader:
         value = self.data.get(name)
         if type(value) is str and _DATE.fullmatch(value):
             return self.day(name)
+        return self.moment(name)
+
+    def moment_or_clock(self, name: str, midnight: datetime) -> datetime | None:
+        """A moment, or a time of day counted from a day's beginning."""
+        value = self.data.get(name)
+        if type(value) is str and _HOUR.fullmatch(value):
+            return midnight + timedelta(minutes=self.clock(name))
         return self.moment(name)
 
     def clock(self, name: str) -> int:

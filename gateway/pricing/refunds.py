@@ -219,17 +219,20 @@ class Refund:
     def _in_order(self, amount: int, left: list[int]) -> list[int]:
         """First the tenders named, in that order, then the others by largest remainder."""
         names = self.reader.data["tender_order"]
-        known = [tender["id"] for tender in self.sale.snapshot["tenders"]]
+        tenders = self.sale.snapshot["tenders"]
         parts = [0] * len(left)
-        if not isinstance(names, list | tuple) or len(set(map(str, names))) != len(names):
-            raise fail("/tender_order", "must be a list of different tender ids")
+        rest = list(left)
+        if not isinstance(names, list | tuple):
+            raise fail("/tender_order", "must be a list of tenders' ids or methods")
         for i, name in enumerate(names):
-            if name not in known:
+            named = [t for t, tender in enumerate(tenders) if name in (tender["id"], tender["method"])]
+            if not named:
                 raise fail(f"/tender_order/{i}", "no such tender")
-            t = known.index(name)
-            parts[t] = min(amount, left[t])
-            amount -= parts[t]
-        rest = [0 if known[t] in names else left[t] for t in range(len(left))]
+            for t in named:
+                part = min(amount, rest[t])
+                parts[t] += part
+                amount -= part
+                rest[t] = 0
         others = largest_remainder(amount, rest)
         return [a + b for a, b in zip(parts, others, strict=True)]
 

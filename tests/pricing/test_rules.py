@@ -281,6 +281,13 @@ def test_time_is_cut_at_the_slots_and_over_midnight() -> None:
     assert fee_of(room(slots=session)) == 26800
 
 
+def test_times_of_the_business_day_do_as_well() -> None:
+    times = {"from": "19:00", "to": "01:10"}
+    assert fee_of(room(**times)) == fee_of(room())
+    package = {"amount": 16800, "to": "00:30"}
+    assert fee_of(room(**times, package=package, block_minutes=30, block_amount=3000)) == 16800 + 6000
+
+
 @pytest.mark.parametrize(("minutes", "amount"), [(0, 0), (15, 0), (16, 3000), (30, 3000), (31, 6000)])
 def test_a_package_then_grace_then_blocks_begun(minutes: int, amount: int) -> None:
     package = {"amount": 16800, "to": "2014-03-08T23:00:00+08:00"}
