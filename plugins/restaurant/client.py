@@ -109,21 +109,30 @@ class Till:
         except AdapterError as error:
             raise self._trouble(error) from None
 
-    def change(self, command: str, form: Mapping[str, str], ref: str = "") -> Reply:
+    def change(
+        self, command: str, form: Mapping[str, str], ref: str = "", seen: Callable[[], bool] | None = None
+    ) -> Reply:
         """Send one command that changes something, journalled before its first byte.
 
-        Returns a reply of code 0 or of ``REFUSALS``; a refusal has changed nothing. Raises for everything else.
+        Returns a reply of code 0 or of ``REFUSALS``; a refusal has changed nothing. Where no trustworthy answer comes,
+        ``seen`` looks for the effect: found, it counts as done. Raises for everything else.
         """
         if self._call is None:
             raise TypeError("a change needs a call")
         with self._call.step(command, ref):
             try:
-                reply = self._send(command, form)
-            except NotSent as error:
-                raise self._trouble(error) from None
+                return self._change(command, form)
             except OutcomeUnknown:
                 self.acted = True
-                raise
+                if seen is None or not _is_seen(seen):
+                    raise
+                return Reply(OK, "seen after its answer was lost", {})
+
+    def _change(self, command: str, form: Mapping[str, str]) -> Reply:
+        try:
+            reply = self._send(command, form)
+        except NotSent as error:
+            raise self._trouble(error) from None
         if reply.code in REFUSALS:
             return reply
         if reply.code not in (WRONG_PASSWORD, NO_SUCH_SHOP):
@@ -169,6 +178,13 @@ class Till:
             return error if isinstance(error, OutcomeUnknown) else OutcomeUnknown(str(error))
         # A plain NotSent, whatever the kind of trouble: bytes have left, but provably none that change anything.
         return error if type(error) is NotSent else NotSent(f"nothing was changed: {error}")
+
+
+def _is_seen(seen: Callable[[], bool]) -> bool:
+    try:
+        return seen()
+    except AdapterError:
+        return False
 
 
 @dataclass(slots=True)

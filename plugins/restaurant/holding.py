@@ -9,6 +9,7 @@ from gateway.sdk import BillRef, Declined, DeclineReason, Done, OutcomeUnknown
 from plugins.restaurant import client
 from plugins.restaurant.client import Till
 from plugins.restaurant.mapping import version_of
+from plugins.restaurant.protocol import Reply
 from plugins.restaurant.protocol_bill import PRE_SETTLED, Bill
 from plugins.restaurant.tenders import key_of, reference
 
@@ -47,10 +48,16 @@ class Holding:
         """Take our pre-bills back; what is not frozen by us stays as it is."""
         for ref in refs:
             if self.freezes(ref.bill_id):
-                reply = self.till.change("reopen", {"bsId": ref.bill_id}, self.own)
+                reply = self._take_back(ref.bill_id)
                 if reply.code not in (client.OK, client.NOT_SETTLED):
                     raise OutcomeUnknown(f"till: the pre-bill can't be taken back: {client.REFUSALS[reply.code]}")
         return Done()
+
+    def _take_back(self, bill_id: str) -> Reply:
+        def gone() -> bool:
+            return self.till.need(bill_id).settle_state != PRE_SETTLED
+
+        return self.till.change("reopen", {"bsId": bill_id}, self.own, gone)
 
     def freezes(self, bill_id: str) -> bool:
         """Whether the bill is pre-billed, by us."""
@@ -82,7 +89,7 @@ class Holding:
             return _declined(DeclineReason.BILL_CHANGED, client.PRE_BILLED, "another sale is paying this bill")
         if version_of(bill) != ref.version:
             return _declined(DeclineReason.BILL_CHANGED, 0, "the bill has moved on")
-        self.till.change("reopen", {"bsId": ref.bill_id}, self.own)
+        self._take_back(ref.bill_id)
         # The waiter may have asked for the member price; taking the pre-bill back has dropped it.
         self._pre_bill(ref.bill_id, member=any(line.discount_flag == "M" for line in bill.lines))
         bill = self.till.need(ref.bill_id)
@@ -98,4 +105,4 @@ class Holding:
 
     def _pre_bill(self, bill_id: str, member: bool) -> int:
         form = {"bsId": bill_id, "memo": self.own, "member": "1" if member else "0"}
-        return self.till.change("prebill", form, self.own).code
+        return self.till.change("prebill", form, self.own, lambda: self.freezes(bill_id)).code

@@ -7,7 +7,7 @@ bill are taken back and booked again, which is only done while every row of the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -94,11 +94,14 @@ class Booking:
         for row in rows:
             if row.memo in there:
                 continue
-            code = self.till.change("pay", _pay_form(row), row.memo).code
+            code = self.till.change("pay", _pay_form(row), row.memo, self._sees(row)).code
             if code == client.ALREADY_SETTLED:
                 return
             if code != client.OK:
                 raise self._refused(row, code)
+
+    def _sees(self, row: TenderRow) -> Callable[[], bool]:
+        return lambda: any(found.memo == row.memo for found in own_rows(self.till.need(row.bill_id), self.own))
 
     def _refused(self, row: TenderRow, code: int) -> AdapterError:
         text = f"till: {client.REFUSALS[code]}, tender code {row.pay_code}"

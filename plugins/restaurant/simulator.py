@@ -38,6 +38,7 @@ class RestaurantSimulator(Simulator):
     name = "restaurant"
     extra_faults: ClassVar[dict[str, str]] = {
         "disk_full": "the till answers that its disk is full, without acting",
+        "power_cut": "act, then be off: no answer to anything for so long; value = milliseconds. Memory is lost",
         "other_reply": "act, then answer with the till's previous reply, as mixed-up connections do",
         "settled_again": "on clear: staff take the bill back at once and settle it again in cash",
         "token_expiry": "on office.*: the token has expired early; every token is void",
@@ -61,6 +62,7 @@ class RestaurantSimulator(Simulator):
         self._upload_delay_s = float(self.options.get("upload_delay_s", "0"))
         self._levers = Levers(self)
         self._previous: dict[str, bytes] = {}
+        self._off_until = 0.0
         self._servers: list[ThreadingHTTPServer] = []
         self._timers: list[threading.Timer] = []
         self._seed()
@@ -121,6 +123,7 @@ class RestaurantSimulator(Simulator):
 
     def restart(self) -> None:
         """Every till and the head office restart: serials and tokens, which live in memory, are gone."""
+        self._off_until = 0.0
         for till in self.tills.values():
             till.forget()
         self.office.forget()
@@ -195,7 +198,7 @@ class RestaurantSimulator(Simulator):
 
     # ---- faults
     def _before(self, operation: str) -> None:
-        if self.faults.take("refuse", operation):
+        if time.monotonic() < self._off_until or self.faults.take("refuse", operation):
             raise Hangup
         wait = self.faults.take("latency", operation)
         pause = self._latency_s + (wait.value / 1000 if wait else 0)
@@ -222,10 +225,14 @@ class RestaurantSimulator(Simulator):
 
     def _after(self, operation: str, body: bytes, line: str) -> HttpReply:
         # All are taken before the wait: a fault switched on meanwhile is meant for another message.
-        names = ("slow", "drop_after", "other_reply", "wrong_encoding", "garbage", "half_body")
+        names = ("power_cut", "slow", "drop_after", "other_reply", "wrong_encoding", "garbage", "half_body")
         on = {name: fault for name in names if (fault := self.faults.take(name, operation))}
         previous = self._previous.get(line, body)
         self._previous[line] = body
+        if "power_cut" in on:
+            self.restart()
+            self._off_until = time.monotonic() + on["power_cut"].value / 1000
+            raise Hangup
         if "slow" in on:
             time.sleep(on["slow"].value / 1000)
         if "drop_after" in on:

@@ -21,7 +21,11 @@ def void_bill(till: Till, bill_id: str, own: str) -> Declined | None:
         return _refuse(till, DeclineReason.NOT_REFUNDABLE, 0, "the till can't take rows out of an open bill")
     if foreign_rows(bill, own):
         return _refuse(till, DeclineReason.NOT_REFUNDABLE, 0, "others have paid a part of this bill")
-    code = till.change("reopen", {"bsId": bill.bs_id}, own).code
+
+    def taken_back() -> bool:
+        return not own_rows(till.need(bill_id), own)
+
+    code = till.change("reopen", {"bsId": bill.bs_id}, own, taken_back).code
     if code == client.DAY_CLOSED:
         return _refuse(till, DeclineReason.TOO_LATE, code, "the business day is closed")
     if own_rows(till.need(bill_id), own):

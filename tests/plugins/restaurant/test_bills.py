@@ -242,15 +242,22 @@ def test_a_pre_bill_that_staff_made_later_is_not_taken_back(chain: Chain) -> Non
     assert chain.till("order", bsId=bill.bill_id, items="D0101,1").code == 50005
 
 
-@pytest.mark.parametrize("fault", ["drop_after", "garbage", "half_body", "drop_before"])
-def test_a_lost_answer_to_a_hold_is_unknown_and_found_out(chain: Chain, fault: str) -> None:
+@pytest.mark.parametrize("fault", ["drop_after", "garbage", "half_body"])
+def test_a_hold_whose_answer_is_lost_is_seen_in_the_bill(chain: Chain, fault: str) -> None:
+    bill = chain.seat()
+    chain.fault(fault, "prebill")
+    assert isinstance(chain.hold(bill), Done)
+
+
+@pytest.mark.parametrize(("fault", "found"), [("power_cut", Done), ("drop_before", NotFound)])
+def test_a_hold_that_cannot_be_seen_is_unknown_and_found_out(chain: Chain, fault: str, found: type) -> None:
     bill, key = chain.seat(), chain.key()
     request = BillHold(site=SITE, bills=(ref_of(bill),), order_no="ON1")
-    chain.fault(fault, "prebill")
+    chain.fault(fault, "prebill", value=60_000)
     with pytest.raises(OutcomeUnknown):
         chain.adapter.bill_hold(request, chain.call(key))
-    answer = chain.ask("bill_hold", key, request)
-    assert isinstance(answer, NotFound if fault == "drop_before" else Done)
+    chain.pull("restart")
+    assert isinstance(chain.ask("bill_hold", key, request), found)
     again = chain.adapter.bill_hold(request, chain.call(key, attempt=2))
     assert isinstance(again, Done)
 

@@ -19,7 +19,6 @@ from gateway.sdk import (
     OutcomeUnknown,
     Step,
 )
-from gateway.sdk.simulator import Fault
 from tests.plugins.restaurant.support import SITE, Chain, original, tender
 
 
@@ -152,11 +151,20 @@ def test_a_tender_code_that_the_till_does_not_know_is_a_setting_to_mend(chain: C
 
 # ---- lost, doubled and late messages
 
-LOST = ["drop_after", "garbage", "half_body", "wrong_encoding", "slow"]
+LOST = ["drop_after", "garbage", "half_body", "wrong_encoding"]
 
 
 @pytest.mark.parametrize("fault", LOST)
-def test_a_lost_answer_to_a_pay_is_unknown_and_booked_once(chain: Chain, fault: str) -> None:
+def test_a_pay_whose_answer_is_lost_is_seen_in_the_bill(chain: Chain, fault: str) -> None:
+    bill, key = chain.seat(), chain.key()
+    chain.fault(fault, "pay")
+    done = post(chain, chain.sale(bill), key)
+    assert isinstance(done, Done)
+    assert in_force(chain, bill.bill_id) == [("03", bill.due_amount)]
+
+
+@pytest.mark.parametrize("fault", ["power_cut", "slow"])
+def test_a_pay_that_cannot_be_seen_is_unknown_and_booked_once(chain: Chain, fault: str) -> None:
     journal: list[Step] = []
     bill, key = chain.seat(), chain.key()
     request = chain.sale(bill)
@@ -164,6 +172,7 @@ def test_a_lost_answer_to_a_pay_is_unknown_and_booked_once(chain: Chain, fault: 
     seconds = 0.5 if fault == "slow" else 5.0
     with pytest.raises(OutcomeUnknown):
         post(chain, request, key, journal=journal, seconds=seconds)
+    chain.pull("restart")
     assert journal[-1] == Step(name="pay", ref=f"GW{key}/1", done=False)
     answer = chain.ask("order_post", key, request, tuple(journal))
     assert isinstance(answer, Done)
@@ -189,9 +198,10 @@ def test_a_pay_that_never_acted_is_not_found_and_booked_by_the_next_attempt(chai
 def test_a_half_booked_sale_is_completed_and_not_begun_again(chain: Chain) -> None:
     bill, key = chain.seat(), chain.key()
     request = chain.sale(bill, tenders=(tender("t1", 1000), tender("t2", bill.due_amount - 1000, channel="alipay")))
-    chain.simulator.faults.set([Fault("drop_after", "pay", 1)])
+    chain.fault("power_cut", "pay", value=60_000)
     with pytest.raises(OutcomeUnknown):
         post(chain, request, key)
+    chain.pull("restart")
     assert in_force(chain, bill.bill_id) == [("03", 1000)]
     assert chain.ask("order_post", key, request) == NotFound()
     assert isinstance(post(chain, request, key, attempt=2), Done)
@@ -282,9 +292,10 @@ def test_a_table_that_cannot_be_cleared_does_not_unbook_the_sale(chain: Chain, f
 def test_a_bill_changed_between_two_attempts_is_left_to_a_person(chain: Chain) -> None:
     bill, key = chain.seat(), chain.key()
     request = chain.sale(bill, tenders=(tender("t1", 1000), tender("t2", bill.due_amount - 1000)))
-    chain.fault("drop_after", "pay")
+    chain.fault("power_cut", "pay", value=60_000)
     with pytest.raises(OutcomeUnknown):
         post(chain, request, key)
+    chain.pull("restart")
     chain.pull("order", bill=bill.bill_id, items=[{"dish": "D0504"}])
     with pytest.raises(OutcomeUnknown, match="changed after a part"):
         post(chain, request, key, attempt=2)
@@ -318,16 +329,27 @@ def test_a_voided_sale_is_out_of_the_books_and_the_bill_open_again(chain: Chain)
     assert isinstance(again, Done)
 
 
-@pytest.mark.parametrize(("fault", "found"), [("drop_before", NotFound), ("drop_after", Done), ("garbage", Done)])
+@pytest.mark.parametrize(("fault", "found"), [("drop_before", NotFound), ("power_cut", Done)])
 def test_a_lost_answer_to_a_void_is_found_out(chain: Chain, fault: str, found: type) -> None:
     bill, key, undo = chain.seat(), chain.key(), chain.key()
     request = chain.sale(bill)
     void = void_of(chain, key, post(chain, request, key), request)
-    chain.fault(fault, "reopen")
+    chain.fault(fault, "reopen", value=60_000)
     with pytest.raises(OutcomeUnknown):
         chain.adapter.order_void(void, chain.call(undo))
+    chain.pull("restart")
     assert isinstance(chain.ask("order_void", undo, void), found)
     assert isinstance(chain.adapter.order_void(void, chain.call(undo, attempt=2)), Done)
+    assert in_force(chain, bill.bill_id) == []
+
+
+@pytest.mark.parametrize("fault", ["drop_after", "garbage"])
+def test_a_void_whose_answer_is_lost_is_seen_in_the_bill(chain: Chain, fault: str) -> None:
+    bill, key = chain.seat(), chain.key()
+    request = chain.sale(bill)
+    void = void_of(chain, key, post(chain, request, key), request)
+    chain.fault(fault, "reopen")
+    assert isinstance(chain.adapter.order_void(void, chain.call()), Done)
     assert in_force(chain, bill.bill_id) == []
 
 
