@@ -56,17 +56,22 @@ class Asking:
     def _session_open(self, query: Query) -> Answer:
         if rooms.first_step(query.steps, "BK"):
             return NotFound()  # bookings can't be listed; the till refuses to book a room twice for the same time
+        step = rooms.first_step(query.steps, "OP")
+        if step is None:
+            return NotFound()
         wanted = rooms.wanted_of(query.request, self.packages)
         found = rooms.read_rooms(self.burst, self.areas)
-        step = rooms.first_step(query.steps, "OP")
-        bill = rooms.find_opening(self.burst, found, wanted, step, query.sent_at)
+        bill = rooms.find_opening(self.burst, found, wanted, step)
         return rooms.opened(bill, replayed=True) if bill else NotFound()
 
     def _session_extend(self, query: Query) -> Answer:
         request: SessionExtend = query.request
-        bill = rooms.read_bill(self.burst, request.session_id)
         step = rooms.first_step(query.steps, "EX")
-        return rooms.extended(bill, replayed=True) if rooms.is_extended(bill, request, step) else NotFound()
+        if step is None:
+            return NotFound()
+        bill = rooms.read_bill(self.burst, request.session_id)
+        minutes = rooms.minutes_between(request.start, request.end)
+        return rooms.extended(bill, replayed=True) if rooms.is_extended(bill, minutes, step) else NotFound()
 
     def _session_move(self, query: Query) -> Answer:
         bill = rooms.read_bill(self.burst, query.request.session_id)

@@ -2,7 +2,7 @@
 
 The till keeps no reference of ours with OP and EX. What an opening of ours looks like is therefore pinned down before
 it is sent: the newest bill number in the house is journalled with the step. A bill in that room with a later number and
-our plan, minutes and guests is ours.
+our plan, minutes and guests is ours. Without a journalled step nothing was sent, and nothing there is ours.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from gateway.sdk import (
     Call,
@@ -31,8 +31,6 @@ from plugins.ktv.client import Burst, Refusal
 
 #: How many bill numbers after the one journalled are looked at, when the room itself no longer shows our bill.
 NUMBERS_AHEAD = 12
-#: How far the till's clock may be off when only the time of opening tells whose a bill is.
-CLOCK_TOLERANCE = timedelta(minutes=20)
 
 
 @dataclass(frozen=True)
@@ -94,10 +92,8 @@ def open_room(burst: Burst, request: SessionOpen, wanted: Wanted, areas: tuple[s
     """Open a room now, unless an earlier attempt has; taken by another is ``Declined(SLOT_TAKEN)``."""
     rooms = read_rooms(burst, areas)
     step = first_step(call.steps, "OP")
-    if call.attempt > 1 or step:
-        found = find_opening(burst, rooms, wanted, step, None)
-        if found:
-            return opened(found, replayed=True)
+    if step and (found := find_opening(burst, rooms, wanted, step)):
+        return opened(found, replayed=True)
     row = find_room(rooms, wanted.room)
     if row is None:
         return Declined(reason=DeclineReason.NOT_FOUND, message=f"no room {wanted.room} in the till")
@@ -117,18 +113,15 @@ def open_room(burst: Burst, request: SessionOpen, wanted: Wanted, areas: tuple[s
     return opened(bill)
 
 
-def find_opening(
-    burst: Burst, rooms: list[replies.RoomRow], wanted: Wanted, step: Step | None, since: datetime | None
-) -> replies.Bill | None:
+def find_opening(burst: Burst, rooms: list[replies.RoomRow], wanted: Wanted, step: Step) -> replies.Bill | None:
     """Our opening, if it happened: the room's bill, or (the room may have been freed) a number after the mark."""
-    mark = step.ref if step else ""
     row = find_room(rooms, wanted.room)
-    if row is not None and row.bill > mark:
+    if row is not None and row.bill > step.ref:
         bill = read_bill(burst, row.bill)
-        if wanted.is_it(bill) and (mark or _opened_since(bill, since)):
+        if wanted.is_it(bill):
             return bill
-    number = mark
-    for _ in range(NUMBERS_AHEAD if mark else 0):
+    number = step.ref
+    for _ in range(NUMBERS_AHEAD if number else 0):
         number = following(number)
         try:
             bill = read_bill(burst, number)
@@ -137,10 +130,6 @@ def find_opening(
         if wanted.is_it(bill):
             return bill
     return None
-
-
-def _opened_since(bill: replies.Bill, since: datetime | None) -> bool:
-    return since is None or (bill.opened is not None and bill.opened >= since - CLOCK_TOLERANCE)
 
 
 def following(number: str) -> str:
@@ -187,7 +176,7 @@ def extend_room(burst: Burst, request: SessionExtend, call: Call) -> Change:
     number, minutes = request.session_id, minutes_between(request.start, request.end)
     bill = read_bill(burst, number)
     step = first_step(call.steps, "EX")
-    if (step or call.attempt > 1) and is_extended(bill, request, step):
+    if step and is_extended(bill, minutes, step):
         return extended(bill, replayed=True)
     try:
         with call.step("EX", step.ref if step else str(len(bill.lines))):
@@ -201,15 +190,9 @@ def extend_room(burst: Burst, request: SessionExtend, call: Call) -> Change:
     return extended(after)
 
 
-def is_extended(bill: replies.Bill, request: SessionExtend, step: Step | None) -> bool:
-    """Whether the bill has an extension of so many minutes that it did not have at the mark.
-
-    Without a mark the end must do, as far as the till's clock can be trusted.
-    """
-    minutes = minutes_between(request.start, request.end)
-    new = bill.lines[int(step.ref) :] if step else bill.lines
-    late = step is not None or (bill.ends is not None and bill.ends >= request.end - CLOCK_TOLERANCE)
-    return late and any(line.kind == "X" and line.quantity == minutes for line in new)
+def is_extended(bill: replies.Bill, minutes: int, step: Step) -> bool:
+    """Whether the bill has an extension of so many minutes that it did not have at the mark."""
+    return any(line.kind == "X" and line.quantity == minutes for line in bill.lines[int(step.ref) :])
 
 
 def extended(bill: replies.Bill, replayed: bool = False) -> Done:

@@ -267,6 +267,15 @@ def test_anothers_opening_of_our_room_is_not_taken_for_ours(till):
     assert outcome.reason == "slot_taken" and len(till.shop.books()["bills"]) == 1
 
 
+def test_what_was_never_journalled_was_never_sent(till):
+    """We died before the first message; the desk then opened the very same package: theirs, not ours."""
+    till.shop.do("open_room", room="801", plan="TC03", guests=4)
+    request = till.opening("801")
+    query = Query(hook="session_open", key=till.key(), request=request, sent_at=datetime.now(UTC))
+    assert isinstance(till.adapter.order_query(query), NotFound)
+    assert till.once("session_open", request, attempt=2).reason == "slot_taken"
+
+
 def test_a_bill_from_before_our_mark_is_not_taken_for_ours(till):
     """The room's last guests had the very same package; they paid and left, and their bill is not our opening."""
     old = till.open("801")
