@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from zlib import crc32
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -27,15 +28,21 @@ class Identity:
     alipay_private_key: rsa.RSAPrivateKey
 
 
-def load_or_make(folder: Path) -> Identity:
-    """The identity in this folder; made if it is not there yet."""
+def load_or_make(folder: Path, name: str = "") -> Identity:
+    """The identity in this folder; made if it is not there yet, with numbers that follow from ``name``."""
+    folder.mkdir(parents=True, exist_ok=True)
     alipay = _pair(folder, "alipay")
     app = _pair(folder, "app")
     merchant = folder / "merchant.json"
     if not merchant.exists():
-        _write(merchant, json.dumps({"app_id": APP_ID, "seller_id": SELLER_ID}).encode())
+        _write(merchant, json.dumps(_numbers(name)).encode())
     who = json.loads(merchant.read_text(encoding="utf-8"))
     return Identity(who["app_id"], who["seller_id"], app.public_key(), alipay)
+
+
+def _numbers(name: str) -> dict[str, str]:
+    number = crc32(name.encode()) if name else 0
+    return {"app_id": str(int(APP_ID) + number), "seller_id": str(int(SELLER_ID) + number)}
 
 
 def _pair(folder: Path, name: str) -> rsa.RSAPrivateKey:

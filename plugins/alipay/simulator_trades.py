@@ -60,9 +60,16 @@ class Trades:
     """The transitions. ``announce`` is told of every trade whose status changed, outside of any transaction."""
 
     def __init__(
-        self, ledger: Ledger, rules: Rules, now: Callable[[], float], announce: Callable[[Trade], None]
+        self,
+        ledger: Ledger,
+        rules: Rules,
+        now: Callable[[], float],
+        announce: Callable[[Trade], None],
+        customers: Ledger | None = None,
     ) -> None:
+        """``customers`` has the buyers and their codes, if that is not this merchant's own ledger."""
         self.ledger, self.rules, self.now, self._announce = ledger, rules, now, announce
+        self.customers = customers or ledger
         self._timers: set[threading.Timer] = set()
         self._seed()
 
@@ -70,8 +77,10 @@ class Trades:
         with self.ledger:
             if self.ledger.balance(SELLER) is None:
                 self.ledger.set_balance(SELLER, self.rules.seller_balance)
+        with self.customers:
+            if self.customers.balance(buyer_id(0)) is None:
                 for number in range(BUYERS):
-                    self.ledger.set_balance(buyer_id(number), self.rules.buyer_balance)
+                    self.customers.set_balance(buyer_id(number), self.rules.buyer_balance)
 
     # -- looking up ----------------------------------------------------------------------------------------------
 
@@ -114,15 +123,15 @@ class Trades:
     def use_code(self, auth_code: str) -> Code:
         """Take a code: from now on it is used, whatever becomes of the payment."""
         key = digest(auth_code)
-        with self.ledger:
-            code = self.ledger.get(Code, digest=key) or self._generated(key, auth_code)
+        with self.customers:
+            code = self.customers.get(Code, digest=key) or self._generated(key, auth_code)
             expired = code.behaviour == "expired" or (code.expires_at and self.now() >= code.expires_at)
             if code.used_at or expired:
                 raise Refusal(
                     "ACQ.PAYMENT_AUTH_CODE_INVALID", "支付失败，获取顾客账户信息失败，请顾客刷新付款码后重新收款"
                 )
             code.used_at = self.now()
-            self.ledger.save(code)
+            self.customers.save(code)
         return code
 
     def _generated(self, key: str, auth_code: str) -> Code:
@@ -179,9 +188,9 @@ class Trades:
             trade.buyer_pay = trade.total - trade.discount - trade.mdiscount
             trade.receipt = trade.total - trade.mdiscount
             trade.fee = (trade.receipt * self.rules.fee_bp + 5000) // 10000
-            if (self.ledger.balance(trade.buyer) or 0) < trade.buyer_pay:
+            if (self.customers.balance(trade.buyer) or 0) < trade.buyer_pay:
                 raise Refusal(*_DECLINES["poor"])
-            self.ledger.move(trade.buyer, -trade.buyer_pay)
+            self.customers.move(trade.buyer, -trade.buyer_pay)
             self.ledger.move(SELLER, trade.receipt - trade.fee)
             trade = self._change(trade, status=PAID, paid_at=self.now(), password="")
         self._announce(trade)
@@ -232,7 +241,7 @@ class Trades:
             if (self.ledger.balance(SELLER) or 0) < refund.receipt - refund.fee:
                 raise Refusal("ACQ.SELLER_BALANCE_NOT_ENOUGH", "卖家余额不足")
             self.ledger.move(SELLER, refund.fee - refund.receipt)
-            self.ledger.move(trade.buyer, refund.cash)
+            self.customers.move(trade.buyer, refund.cash)
             self.ledger.save(refund)
             refunded = trade.refunded + amount
             whole = refunded == trade.total
@@ -308,9 +317,9 @@ class Trades:
 
     def new_trade_no(self) -> str:
         """Alipay's own number: the day, then a running number, 28 digits."""
-        with self.ledger:
-            self.ledger.move("_trade_no", 1)
-            number = self.ledger.balance("_trade_no") or 0
+        with self.customers:
+            self.customers.move("_trade_no", 1)
+            number = self.customers.balance("_trade_no") or 0
         return f"{datetime.fromtimestamp(self.now(), UTC).astimezone(CHINA):%Y%m%d}22001{number:015d}"
 
     def stop(self) -> None:

@@ -83,7 +83,7 @@ class Shop:
         self.client = AlipayClient(
             self.adapter.context.http,
             f"http://{self.address}/gateway.do",
-            self.sim.who.app_id,
+            self.sim.main.who.app_id,
             read_private_key((self.folder / "app_private_key.pem").read_text(), checked=True),
             read_public_key((self.folder / "alipay_public_key.pem").read_text()),
             lambda: datetime.now(UTC),
@@ -91,7 +91,7 @@ class Shop:
 
     def build(self, **more: Any) -> AlipayAdapter:
         """Another adapter, its settings checked."""
-        return build(AlipayAdapter, settings(self.sim.who, self.address, **more), self.folder)
+        return build(AlipayAdapter, settings(self.sim.main.who, self.address, **more), self.folder)
 
     def faults(self, *faults: Fault) -> None:
         self.sim.faults.set(list(faults))

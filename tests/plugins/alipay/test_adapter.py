@@ -164,9 +164,9 @@ def test_reverses_that_are_refused(shop: Shop) -> None:
         shop.charge(number)
     shop.refund(11, 1, 100)
     shop.pull("finish", out_trade_no=key(2))
-    late = shop.sim.trades.find(key(3))
+    late = shop.sim.main.trades.find(key(3))
     late.created_at -= 86_401
-    shop.sim.ledger.save(late)
+    shop.sim.main.ledger.save(late)
     reasons = []
     for number in (1, 2, 3):
         refused = shop.reverse(20 + number, original=number)
@@ -270,7 +270,7 @@ def test_a_shown_code_is_paid_by_the_customer(shop: Shop) -> None:
 def test_a_shown_code_stays_payable_until_it_runs_out(shop: Shop, data: Path) -> None:
     """Nobody opened it, so there is no trade to close: a reverse is not done before the code is dead."""
     now = datetime.now(UTC)
-    adapter = build(AlipayAdapter, settings(shop.sim.who, shop.address), data, clock=lambda: now)
+    adapter = build(AlipayAdapter, settings(shop.sim.main.who, shop.address), data, clock=lambda: now)
     shop.adapter = adapter
     pending = shop.show(1)
     assert isinstance(pending, Pending)
@@ -290,7 +290,7 @@ def test_a_shown_code_s_life_is_what_we_asked_for(shop: Shop) -> None:
     shop.show(1)
     now = shop.sim.now()
     shop.sim.now = lambda: now + 61  # type: ignore[method-assign]
-    shop.sim.trades.now = shop.sim.now
+    shop.sim.main.trades.now = shop.sim.now
     with pytest.raises(ValueError, match="no longer valid"):
         shop.pull("scan", out_trade_no=key(1))
 

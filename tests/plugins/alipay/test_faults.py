@@ -243,7 +243,7 @@ def test_once_something_was_sent_it_is_never_not_sent(
         late = shop.sim.books()["requests"].get(operation, 0) > sent
         return datetime.now(UTC) + timedelta(hours=late)
 
-    address = settings(shop.sim.who, shop.address)
+    address = settings(shop.sim.main.who, shop.address)
     shop.adapter = build(AlipayAdapter, address, data, clock=clock)
     with pytest.raises(OutcomeUnknown, match="was sent"):
         act(shop)

@@ -62,7 +62,7 @@ class Foreign:
         )
         keys = {name: str(shop.folder / f"{name}.pem") for name in ("app_private_key", "alipay_public_key")}
         gateway = f"http://{shop.address}/gateway.do"
-        self._write({"app_id": shop.sim.who.app_id, "gateway": gateway, **keys, **setup})
+        self._write({"app_id": shop.sim.main.who.app_id, "gateway": gateway, **keys, **setup})
 
     def _write(self, value: object) -> None:
         assert self.process.stdin is not None
@@ -175,8 +175,8 @@ def test_a_stranger_s_key_is_refused(python: Path, shop: Shop) -> None:
 
 def test_it_verifies_our_channel_s_notices(sdk: Foreign, shop: Shop) -> None:
     pay(sdk, "SDK10", shop.code())
-    trade = shop.sim.trades.find("SDK10")
-    fields = shop.sim.notices._fields(trade)
+    trade = shop.sim.main.trades.find("SDK10")
+    fields = shop.sim.main.notices._fields(trade)
     assert sdk("verify", **fields) == {"verified": True}
     assert sdk("verify", **(fields | {"total_amount": "0.01"})) == {"verified": False}
     key = read_public_key((shop.folder / "alipay_public_key.pem").read_text())

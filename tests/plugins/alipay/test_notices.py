@@ -86,9 +86,9 @@ def test_a_notice_is_repeated_until_it_is_accepted(shop: Shop, receiver: Receive
     receiver.wait(1)
     assert len(receiver.bodies) == 3 and len(set(receiver.bodies)) == 1
     until = time.monotonic() + 2
-    while len(shop.sim.notices.log) < 3 and time.monotonic() < until:
+    while len(shop.sim.main.notices.log) < 3 and time.monotonic() < until:
         time.sleep(0.01)
-    assert [entry["accepted"] for entry in shop.sim.notices.log] == [False, False, True]
+    assert [entry["accepted"] for entry in shop.sim.main.notices.log] == [False, False, True]
 
 
 def test_a_notice_may_come_twice_or_never(shop: Shop, receiver: Receiver) -> None:
@@ -104,7 +104,7 @@ def test_a_notice_may_come_twice_or_never(shop: Shop, receiver: Receiver) -> Non
 
 def resigned(shop: Shop, body: bytes, **changes: str) -> bytes:
     fields = dict(parse_qsl(body.decode(), keep_blank_values=True)) | changes
-    signature = sign(content_to_sign(fields, ("sign", "sign_type")), shop.sim.who.alipay_private_key)
+    signature = sign(content_to_sign(fields, ("sign", "sign_type")), shop.sim.main.who.alipay_private_key)
     return urlencode(fields | {"sign": signature}).encode()
 
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 import requests
 
-from gateway.sdk import Misconfigured, OutcomeUnknown
+from gateway.sdk import Done, Misconfigured, OutcomeUnknown, StatementRequest
 from gateway.sdk.simulator import Panel
+from gateway.testing.context import build, call
+from plugins.alipay.adapter import AlipayAdapter
+from plugins.alipay.client import CHINA
 from plugins.alipay.simulator import AlipaySimulator
-from tests.plugins.alipay.support import Shop
+from tests.plugins.alipay.support import Shop, key, settings
 
 
 def pay(shop: Shop, number: str, code: str, amount: str = "12.00") -> str:
@@ -98,9 +103,9 @@ def test_what_a_cancel_refuses(shop: Shop) -> None:
         pay(shop, number, shop.code())
     shop.raw("alipay.trade.refund", out_trade_no="A1", refund_amount="1.00", out_request_no="R1")
     shop.pull("finish", out_trade_no="A2")
-    late = shop.sim.trades.find("A3")
+    late = shop.sim.main.trades.find("A3")
     late.created_at -= 86_401
-    shop.sim.ledger.save(late)
+    shop.sim.main.ledger.save(late)
     refusals = [shop.raw("alipay.trade.cancel", out_trade_no=number).sub_code for number in ("A1", "A2", "A3")]
     assert refusals == ["ACQ.REASON_TRADE_REFUND_FEE_ERR", "ACQ.TRADE_HAS_FINISHED", "ACQ.TRADE_CANCEL_TIME_OUT"]
 
@@ -150,9 +155,9 @@ def test_a_shown_code_is_no_trade_until_it_is_opened(shop: Shop) -> None:
 
 def test_an_unpaid_trade_closes_when_its_time_is_over(shop: Shop) -> None:
     pay(shop, "A1", shop.code("9001"))
-    trade = shop.sim.trades.find("A1")
+    trade = shop.sim.main.trades.find("A1")
     trade.expires_at = shop.sim.now() - 1
-    shop.sim.ledger.save(trade)
+    shop.sim.main.ledger.save(trade)
     assert status(shop, "A1") == "TRADE_CLOSED"
 
 
@@ -251,3 +256,40 @@ def test_the_panel_speaks_http(shop: Shop) -> None:
             assert requests.post(f"{panel.url}/control", json=wrong, timeout=3).status_code == 400
     finally:
         panel.stop()
+
+
+class TestMerchants:
+    """Several merchants at one address, apart but for their customers."""
+
+    @pytest.fixture
+    def options(self) -> dict[str, str]:
+        return {"merchants": "ktv,mall", "bill_ready": "at_once"}
+
+    def test_each_has_keys_books_and_bills_of_its_own(self, shop: Shop, data: Path) -> None:
+        ktv = data / "ktv"
+        who = json.loads((ktv / "merchant.json").read_text())
+        assert who["app_id"] != shop.sim.main.who.app_id and len(who["app_id"]) == 16
+        theirs = build(AlipayAdapter, settings(shop.sim.merchants["ktv"].who, shop.address), ktv)
+        ours = shop.adapter
+        assert isinstance(shop.charge(1), Done)
+        shop.adapter = theirs
+        code = shop.code()
+        done = theirs.payment_charge(shop.request(code=code, amount=700), call(key(1)))  # the same number as ours
+        assert isinstance(done, Done)
+        books = shop.sim.books()
+        assert (books["money"]["received"], books["merchants"]["ktv"]["money"]["received"]) == (1200, 700)
+        assert books["merchants"]["mall"]["trades"] == {}
+        request = StatementRequest(business_date=datetime.now(CHINA).date())
+        totals = [[row.amount for row in each.payment_statement(request).items] for each in (ours, theirs)]
+        assert totals == [[1200], [700]]
+        shop.adapter = ours
+        assert pay(shop, "A9", code) == "ACQ.PAYMENT_AUTH_CODE_INVALID"  # used at the other merchant's
+
+    def test_a_lever_finds_the_merchant_whose_order_it_is(self, shop: Shop, data: Path) -> None:
+        theirs = build(AlipayAdapter, settings(shop.sim.merchants["mall"].who, shop.address), data / "mall")
+        theirs.payment_charge(shop.request(code=shop.code("9001")), call(key(7)))
+        assert shop.pull("type_password", out_trade_no=key(7))["status"] == "TRADE_SUCCESS"
+        shop.pull("set_balance", amount=5, merchant="mall")
+        assert shop.sim.books()["merchants"]["mall"]["seller_balance"] == 5
+        with pytest.raises(ValueError, match="there are: ktv, mall"):
+            shop.pull("make_code", merchant="none")
