@@ -226,7 +226,8 @@ class DepartmentAdapter(Adapter):
         def build(connection: sqlite3.Connection, number: SaleNumber) -> Sale:
             places = [reading.place_of_return(connection, original, line) for line in request.lines]
             cashier = self._settings["cashier"]
-            return mapping.return_of(request, call.key, number, original, cashier, places, codes, zone)
+            counter = reading.first_counter(connection, original)
+            return mapping.return_of(request, call.key, number, original, cashier, places, codes, zone, counter)
 
         place = (mapping.business_date_text(request.site.business_date), original.store)
         return self._poster.post(call, place, self._now(), build)

@@ -6,7 +6,7 @@ import hashlib
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -135,8 +135,7 @@ def total_of(net: str, less: str, lines: Iterable[Any]) -> BillTotal:
 
 def item_of(line: OrderLine, position: int, place: Mapping[str, str], sign: int = 1) -> SaleItem:
     """An order's line as the sale's; ``place`` has its ``counter`` and ``settle_code``. ``sign`` -1 for a return."""
-    member = sum(int(part["amount"]) for part in line.discounts if str(part.get("kind", "")).startswith("member"))
-    member = min(member, line.discount_amount)
+    member, promotion = _less(line, whole=sign > 0)
     return SaleItem(
         line=position,
         counter=place["counter"],
@@ -146,15 +145,29 @@ def item_of(line: OrderLine, position: int, place: Mapping[str, str], sign: int 
         quantity=_pieces(line) * sign,
         price=int(line.facts.get("list_unit_amount", line.unit_amount)),
         member_less=member * sign,
-        promotion_less=(line.discount_amount - member) * sign,
+        promotion_less=promotion * sign,
         net=line.net_amount * sign,
         from_stock=False,
     )
 
 
+def _less(line: OrderLine, whole: bool) -> tuple[int, int]:
+    """What was taken off the line for the member, and by campaigns and coupons.
+
+    A returned part carries its part of the discount: what its pieces cost before, less what is given back for them.
+    """
+    member = sum(int(part["amount"]) for part in line.discounts if str(part.get("kind", "")).startswith("member"))
+    total, less = line.discount_amount, line.discount_amount
+    if not whole:
+        gross = int((line.unit_amount * line.quantity).quantize(Decimal(1), ROUND_HALF_UP))
+        less = min(max(gross - line.net_amount, 0), total)
+    of_member = min(member, total) * less // total if total > 0 else 0
+    return of_member, less - of_member
+
+
 def _pieces(line: OrderLine) -> Decimal:
     """How many pieces a line is: more than its quantity where the whole line was sold as one unit."""
-    return Decimal(str(line.facts.get("pieces", line.quantity)))
+    return line.quantity * Decimal(str(line.facts.get("pieces", 1)))
 
 
 def sale_of(
@@ -229,10 +242,17 @@ def return_of(
     places: Sequence[Mapping[str, str]],
     codes: Mapping[str, str],
     zone: ZoneInfo,
+    default_counter: str,
 ) -> Sale:
-    """A return as a sale with negative lines and tenders that names its original; what is not given back as money
-    (points) is a row of its own."""
-    items = tuple(item_of(line, at, p, -1) for at, (line, p) in enumerate(zip(request.lines, places, strict=True), 1))
+    """A return as a sale with negative lines and tenders that names its original.
+
+    What is given back beside the lines (a fee) is a line of its own; what is not given back as money (points) a row.
+    """
+    items = [item_of(line, at, p, -1) for at, (line, p) in enumerate(zip(request.lines, places, strict=True), 1)]
+    fees = sum(tender.amount for tender in request.tenders) + sum(item.net for item in items)
+    if fees > 0:
+        counter = items[0].counter if items else default_counter
+        items.append(_fee_item("", -fees, len(items) + 1, counter))
     net = sum(item.net for item in items)
     tenders = [
         SaleTender(at, tender_code(tender, codes), -tender.amount, tender.ref[-64:])
@@ -241,7 +261,7 @@ def return_of(
     if rest := net - sum(tender.amount for tender in tenders):
         tenders.append(SaleTender(len(tenders) + 1, POINTS, rest, ""))
     time = f"{request.returned_at.astimezone(zone):%H%M%S}"
-    return Sale(number, "SR", time, key, original, cashier, "", net, net, 0, items, tuple(tenders), ())
+    return Sale(number, "SR", time, key, original, cashier, "", net, net, 0, tuple(items), tuple(tenders), ())
 
 
 def number_text(number: SaleNumber) -> str:

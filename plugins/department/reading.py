@@ -66,6 +66,11 @@ def _details(connection: sqlite3.Connection, number: SaleNumber) -> list[sqlite3
     return connection.execute(f"SELECT * FROM XSDETAIL WHERE {_SAME} ORDER BY lineno", _key(number)).fetchall()  # noqa: S608
 
 
+def first_counter(connection: sqlite3.Connection, number: SaleNumber) -> str:
+    """The counter of a sale's first line."""
+    return next((trim(row["ckno"]) for row in _details(connection, number)), "")
+
+
 def any_picked_up(connection: sqlite3.Connection, number: SaleNumber) -> bool:
     """Whether goods of a sale's slips have left the shop."""
     row = connection.execute(

@@ -435,6 +435,34 @@ def test_a_line_comes_back_as_a_negative_sale_and_its_goods_with_it(
     assert isinstance(adapter.order_query(request=query(desk, "order_return", "r", request)), Done)
 
 
+def test_one_piece_of_two_carries_its_part_of_the_discount(store: Any, adapter: Any, desk: Any, site: Site) -> None:
+    bills = find(adapter, [store.slip("K3", "6901000000216", quantity="2")])
+    order = desk.order(bills, [33333])
+    assert isinstance(adapter.order_post(request=order, call=desk.call("p")), Done)
+    half = {"quantity": Decimal(1), "net_amount": 16666}
+    done = adapter.order_return(request=returning(order, 0, 16666, site, desk, **half), call=desk.call("r"))
+    assert isinstance(done, Done)
+    line = store.books["sales"][-1]["lines"][0]
+    assert (line["quantity"], line["net"], line["promotion"]) == ("-1.000", -16666, -(19900 - 16666))
+    assert store.stock("K3", "6901000000216") == ("25.000", "1.000")
+
+
+def test_fees_and_points_beside_the_lines_keep_a_return_in_balance(
+    store: Any, adapter: Any, desk: Any, site: Site
+) -> None:
+    """More money than the lines is a fee that comes back; less is points that do not come back as money."""
+    _, order, _ = posted(store, adapter, desk)
+    no_goods = {"quantity": Decimal(0), "net_amount": 1000}
+    assert isinstance(
+        adapter.order_return(request=returning(order, 0, 1500, site, desk, **no_goods), call=desk.call("r1")), Done
+    )
+    assert isinstance(adapter.order_return(request=returning(order, 1, 50000, site, desk), call=desk.call("r2")), Done)
+    fee, points = store.books["sales"][1:]
+    assert [(line["item"], line["net"]) for line in fee["lines"]] == [("6901000000018", -1000), ("FEE", -500)]
+    assert {tender["code"]: tender["amount"] for tender in points["tenders"]} == {"CC": -50000, "JF": -4648}
+    assert store.stock("K1", "6901000000018") == ("12.000", "1.000")
+
+
 def test_more_than_was_sold_does_not_come_back(store: Any, adapter: Any, desk: Any, site: Site) -> None:
     _, order, _ = posted(store, adapter, desk)
     too_much = returning(order, 0, 200000, site, desk, net_amount=200000)
