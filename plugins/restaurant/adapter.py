@@ -4,7 +4,7 @@ come from the head office; portions left from the till or its sold-out file.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, ClassVar
 
@@ -52,9 +52,9 @@ from plugins.restaurant import mapping
 from plugins.restaurant import protocol_bill as theirs
 from plugins.restaurant.client import Office, OfficeSettings, Till, TillAddress
 from plugins.restaurant.holding import Holding
+from plugins.restaurant.notes import Notes
 from plugins.restaurant.posting import Posting
-from plugins.restaurant.protocol import ParseError
-from plugins.restaurant.reading import LeftReader, read_day
+from plugins.restaurant.reading import DishCodes, LeftReader, dish_page, read_day
 from plugins.restaurant.returning import Returning
 from plugins.restaurant.selling import Selling
 from plugins.restaurant.tenders import reference
@@ -133,6 +133,8 @@ class RestaurantAdapter(Adapter):
             now=lambda: context.clock().timestamp(),
         )
         self._left = LeftReader(context)
+        self._dishes = DishCodes(self._office, context.clock)
+        self._notes = Notes(context.store, context.clock)
 
     def check(self) -> None:
         """Ask the head office for a token and the first shop's till for its tables. Changes nothing."""
@@ -263,7 +265,7 @@ class RestaurantAdapter(Adapter):
         shop = self._shop(request.store_id)
         listing = self._left.read(self._till(request.store_id), shop["code"])
         plenty = Decimal(self._settings["unlimited_quantity"])
-        skus = request.skus or tuple(sorted(listing.left))
+        skus = self._sold_here(request.skus, listing.left) if request.skus else tuple(sorted(listing.left))
         return tuple(
             Level(
                 sku=sku,
@@ -280,14 +282,14 @@ class RestaurantAdapter(Adapter):
     @hookimpl
     def catalogue_page(self, request: CatalogueRequest) -> Page[Product]:
         """The head office's dishes, fifty a page."""
-        number = request.cursor or "1"
-        page = self._office.page("/api/datatransfer/getdishs", {"pageNo": number}, "dishList")
-        stores = tuple(sorted(self._shops))
         try:
-            products = tuple(mapping.product_of(theirs.parse_dish(row), stores) for row in page.rows)
-        except ParseError as error:
-            raise InvalidReply(f"head office: {error}") from None
-        return Page(items=products, next_cursor=str(page.number + 1) if page.number < page.pages else None)
+            number = int(request.cursor or "1")
+        except ValueError:
+            raise InvalidReply("the cursor is not one of this catalogue") from None
+        page, dishes = dish_page(self._office, number)
+        stores = tuple(sorted(self._shops))
+        products = tuple(mapping.product_of(dish, stores) for dish in dishes)
+        return Page(items=products, next_cursor=str(number + 1) if number < page.pages else None)
 
     # ---- what the verbs above are made of
     def _shop(self, store_id: str) -> Mapping[str, Any]:
@@ -295,6 +297,11 @@ class RestaurantAdapter(Adapter):
         if shop is None:
             raise Misconfigured(f"store {store_id!r} has no entry under 'shops'")
         return shop
+
+    def _sold_here(self, skus: Sequence[str], limited: Container[str]) -> tuple[str, ...]:
+        """Those of the SKUs that are dishes; all of them while the head office can't tell."""
+        dishes = self._dishes.known()
+        return tuple(sku for sku in skus if dishes is None or sku in dishes or sku in limited)
 
     def _till(self, store_id: str, call: Call | None = None) -> Till:
         shop = self._shop(store_id)
@@ -308,10 +315,10 @@ class RestaurantAdapter(Adapter):
 
     def _selling(self, till: Till, request: OrderPost, key: str) -> Selling:
         seats = self._settings["takeaway_seats"]
-        return Selling(till, request, key, self._settings["tender_codes"], seats, self.context.store)
+        return Selling(till, request, key, self._settings["tender_codes"], seats, self._notes)
 
     def _returning(self, till: Till, request: OrderReturn, key: str) -> Returning:
-        return Returning(till, request, key, self._settings["tender_codes"], self.context.store)
+        return Returning(till, request, key, self._settings["tender_codes"], self._notes)
 
     def _clear(self, till: Till, bill_ids: Iterable[str]) -> bool:
         """清台. The sale is booked with or without it: staff can clear a table by hand."""

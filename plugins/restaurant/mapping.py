@@ -178,8 +178,8 @@ def _line_of(bill_id: str, line: theirs.BillLine, unit: int) -> BillLine:
         gross_amount=half_up(unit * line.quantity, 1000),
         category=line.category,
         discountable=line.discountable,
-        # Member price and campaign exclude each other, and a gift has no price to lower.
-        member_price=line.discountable and line.discount_flag not in ("P", "G", "C"),
+        # Member price and campaign exclude each other, a gift has no price to lower, a member price is not given twice.
+        member_price=line.discountable and line.discount_flag not in ("P", "G", "C", "M"),
         component_of=line_id_of(bill_id, line.package_head) if line.package_head else "",
         facts={"till_discount": line.discount_flag, "depart": line.depart, "member_amount": line.member_price},
     )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -14,12 +16,13 @@ from gateway.sdk.transports.files import write_atomically
 from plugins.restaurant.client import Office, Till
 from plugins.restaurant.mapping import quantity
 from plugins.restaurant.protocol import MAX_REPLY_BYTES, ParseError, parse_sold_out
-from plugins.restaurant.protocol_bill import Bill, Page, parse_bill, parse_left
+from plugins.restaurant.protocol_bill import Bill, Dish, Page, parse_bill, parse_dish, parse_left
 
 #: How often a listing that moves while it is read is read again.
 SWEEPS = 5
 #: The sold-out file is written every five minutes; one of twice that age has missed a turn.
 FRESH_FOR = timedelta(minutes=10)
+DISHES_PATH = "/api/datatransfer/getdishs"
 DAY_PATH = "/api/datatransfer/getserialdata"
 
 
@@ -60,6 +63,48 @@ def _merge(found: Mapping[str, Bill], page: Page) -> dict[str, Bill]:
         if known is None or bill.upload_time >= known.upload_time:
             merged[bill.bs_id] = bill
     return merged
+
+
+class DishCodes:
+    """The codes of all dishes, read from the head office and kept for ten minutes."""
+
+    def __init__(self, office: Office, clock: Callable[[], datetime]) -> None:
+        self._office = office
+        self._clock = clock
+        self._codes: frozenset[str] = frozenset()
+        self._good_until: datetime | None = None
+        self._lock = threading.Lock()
+
+    def known(self) -> frozenset[str] | None:
+        """The codes; old ones while the head office can't be asked, ``None`` if there are none yet."""
+        with self._lock:
+            if self._good_until is None or self._clock() >= self._good_until:
+                self._renew()
+            return self._codes or None
+
+    def _renew(self) -> None:
+        with contextlib.suppress(AdapterError):
+            self._codes = frozenset(dish.code for dish in read_dishes(self._office))
+        # Also after a failure: a head office that is down is not asked at every look at a shelf.
+        self._good_until = self._clock() + (FRESH_FOR if self._codes else timedelta(seconds=30))
+
+
+def read_dishes(office: Office) -> Iterator[Dish]:
+    """All dishes of the head office."""
+    number = pages = 1
+    while number <= pages:
+        page, dishes = dish_page(office, number)
+        yield from dishes
+        number, pages = number + 1, page.pages
+
+
+def dish_page(office: Office, number: int) -> tuple[Page, list[Dish]]:
+    """One page of the dishes, fifty of them."""
+    page = office.page(DISHES_PATH, {"pageNo": str(number)}, "dishList")
+    try:
+        return page, [parse_dish(row) for row in page.rows]
+    except ParseError as error:
+        raise InvalidReply(f"head office: {error}") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
 from typing import Any
 
-from gateway.sdk import Declined, DeclineReason, KeyValue, OrderReturn, OutcomeUnknown
+from gateway.sdk import Declined, DeclineReason, OrderReturn, OutcomeUnknown
 from plugins.restaurant import client
 from plugins.restaurant import protocol_bill as theirs
 from plugins.restaurant.client import Till
 from plugins.restaurant.mapping import ROUNDING, line_id_of, own_rows
+from plugins.restaurant.notes import Notes
 from plugins.restaurant.posting import Booked, Booking, dues_of, standing
 from plugins.restaurant.protocol import quantity_text
 from plugins.restaurant.protocol_bill import EMPTY_DELETED, OPEN, SETTLED, Bill
@@ -64,7 +65,7 @@ class Returning:
     request: OrderReturn
     key: str
     codes: Mapping[str, str]
-    notes: KeyValue
+    notes: Notes
 
     @property
     def own(self) -> str:

@@ -10,10 +10,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from gateway.sdk import Declined, DeclineReason, InvalidReply, KeyValue, NotSent, OrderPost, OutcomeUnknown
+from gateway.sdk import Declined, DeclineReason, InvalidReply, NotSent, OrderPost, OutcomeUnknown
 from plugins.restaurant import client
 from plugins.restaurant.client import Till
 from plugins.restaurant.mapping import own_rows
+from plugins.restaurant.notes import Notes
 from plugins.restaurant.posting import Booked, Booking, dues_of, standing
 from plugins.restaurant.protocol import yuan_of
 from plugins.restaurant.protocol_bill import COMPONENT, SETTLED, VALID, Bill
@@ -31,7 +32,7 @@ class Selling:
     key: str
     codes: Mapping[str, str]
     seats: Sequence[str]
-    notes: KeyValue
+    notes: Notes
 
     @property
     def own(self) -> str:

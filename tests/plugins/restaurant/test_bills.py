@@ -369,3 +369,10 @@ def test_two_bills_are_priced_within_the_rounding_that_posting_allows(chain: Cha
     one, two = (str(chain.pull("seat", items=MENU[number])["bsId"]) for number in (0, 3))
     bills = chain.adapter.bill_find(BillLookup(store_id="sh-01", bill_ids=(one, two)))
     assert 0 <= priced(bills) - sum(bill.due_amount for bill in bills) <= 10
+
+
+def test_a_member_price_that_the_waiter_gave_is_not_given_twice(chain: Chain) -> None:
+    opened = chain.seat(items=[{"dish": "D0101"}])
+    chain.pull("prebill", bill=opened.bill_id, member=True)
+    (line,) = chain.find(opened.bill_id).lines
+    assert (line.gross_amount, line.member_price) == (7920, False)

@@ -27,7 +27,9 @@ from gateway.sdk import (
 )
 from gateway.sdk.adapter import utc_now
 from gateway.sdk.simulator import Fault
+from gateway.testing.context import MemoryStore
 from plugins.restaurant.adapter import RestaurantAdapter
+from plugins.restaurant.notes import Notes
 from tests.plugins.restaurant.support import Chain, tender
 
 
@@ -263,3 +265,30 @@ def test_wrong_settings_are_refused_by_their_path(
         rebuild(**changes)
     assert path in caught.value.messages_dict
     assert "in the clear" not in str(caught.value)
+
+
+def test_what_is_no_dish_has_no_level(chain: Chain) -> None:
+    assert set(levels(chain, "D0101", "D0118", "SOCKS")) == {"D0101", "D0118"}
+
+
+def test_without_the_head_office_every_sku_is_taken_for_a_dish(rebuild: Callable[..., RestaurantAdapter]) -> None:
+    adapter = rebuild(office_url="http://127.0.0.1:9")
+    found = adapter.stock_levels(LevelsRequest(store_id="sh-01", skus=("D0101", "D0118")))
+    assert [level.sku for level in found] == ["D0101", "D0118"]
+
+
+def test_the_dishes_are_read_once_in_ten_minutes(chain: Chain) -> None:
+    levels(chain, "D0101")
+    chain.fault("garbage", "office.dishes", times=None)
+    assert set(levels(chain, "D0101", "SOCKS")) == {"D0101"}
+
+
+def test_notes_are_kept_while_they_may_be_asked_for() -> None:
+    store, now = MemoryStore(), utc_now()
+    Notes(store, lambda: now - timedelta(days=15)).put("old", 1)
+    notes = Notes(store, lambda: now)
+    assert notes.get("old") == 1
+    notes.put("new", {"a": 1})
+    assert (notes.get("old"), notes.get("new")) == (None, {"a": 1})
+    notes.delete("new")
+    assert store.keys() == []
