@@ -14,6 +14,7 @@ from gateway.engine.caller import RuntimeCaller
 from gateway.engine.checkouts import Checkouts
 from gateway.engine.deposits import Deposits
 from gateway.engine.model import Timing
+from gateway.engine.notices import Notices
 from gateway.engine.refunds import Refunds
 from gateway.engine.seams import SystemClock, TimeOrderedIds
 from gateway.engine.service import Engine
@@ -70,6 +71,7 @@ def build_engine(config: GatewayConfig, discovery: Discovery, database: Database
         checkouts=Checkouts(engine),
         refunds=Refunds(engine),
         deposits=Deposits(engine),
+        notices=Notices(engine),
     )
 
 

@@ -139,12 +139,13 @@ class TenderField(fields.Field[dict[str, Any]]):
 
 
 class AddTender(Request):
-    """The body of ``POST …/tenders``: one tender by itself."""
+    """The body of ``POST …/tenders`` is one tender by itself: the method's schema loads all of it."""
 
-    # Which fields there are follows from the method, so the whole body goes to that method's schema.
+    one = TenderField(FULL)
 
     def load(self, data: Any, **kwargs: Any) -> Any:
-        return TenderField(FULL).deserialize(data)
+        """The tender. Raises ``ValidationError``."""
+        return self.fields["one"].deserialize(data)
 
 
 def tenders(family: dict[str, Schema], **kwargs: Any) -> Listed:

@@ -4,14 +4,28 @@ from __future__ import annotations
 
 from flask import Flask, Response
 
-from gateway.api import checkouts, problems, serving
+from gateway.api import (
+    callbacks,
+    checkouts,
+    deposits,
+    events,
+    goods,
+    health,
+    members,
+    merchants,
+    pages,
+    problems,
+    refunds,
+    serving,
+    tasks,
+)
 from gateway.api.auth import Authenticator
 from gateway.api.parts import Parts
 
 __all__ = ["install_api"]
 
 #: The modules whose operations make up the API, in the order of its document.
-RESOURCES = (checkouts,)
+RESOURCES = (merchants, goods, members, checkouts, refunds, deposits, tasks, events)
 
 
 def install_api(app: Flask, parts: Parts) -> None:
@@ -20,6 +34,9 @@ def install_api(app: Flask, parts: Parts) -> None:
     app.config["MAX_CONTENT_LENGTH"] = parts.config.server.max_body_bytes
     problems.install(app)
     serving.install(app, parts, Authenticator(parts.database))
+    callbacks.install(app, parts)
+    pages.install(app)
+    health.install(app, parts)
     app.after_request(_finish)
 
 

@@ -62,7 +62,8 @@ def create_checkout(ask: Ask) -> Reply:
         ask.need_store(ask.body["store_id"], "/store_id")
     elif ask.key.stores is not None and not _quoted_for(ask, ask.body["quote_id"]):
         raise invalid("/quote_id", "no such quote")
-    _terminal(ask.body)
+    for tender in ask.body.get("tenders", ()):
+        ask.terminal(tender)
     return ask.parts.checkouts.create(ask.change, ask.body, may_price=ask.may("price:write"))
 
 
@@ -70,14 +71,6 @@ def _quoted_for(ask: Ask, quote_id: str) -> bool:
     """Whether a quote is for a store that the key sees."""
     store = ask.parts.checkouts.quoted_store(ask.merchant_id, quote_id)
     return store is not None and ask.key.sees_store(store)
-
-
-def _terminal(body: Json) -> None:
-    """A card tender's terminal is the operator's."""
-    for tender in body.get("tenders", ()):
-        terminal = tender.pop("terminal_id", None)
-        if terminal is not None:
-            body["operator"] = {"till_id": "", "cashier_id": "", **body.get("operator", {}), "terminal_id": terminal}
 
 
 @operation("GET", "…/checkouts/<checkout_id>", returns={200: Checkout}, scopes=("checkout:read",))
@@ -119,7 +112,6 @@ def list_checkouts(ask: Ask) -> Json:
 def add_tender(ask: Ask) -> Reply:
     """Add a tender to a checkout that awaits one: the next payer, another code after a decline."""
     need_saga(ask, Kind.CHECKOUT, ask.ids["checkout_id"])
-    ask.body.pop("terminal_id", None)
     return ask.parts.checkouts.add_tender(ask.change, ask.ids["checkout_id"], ask.body)
 
 

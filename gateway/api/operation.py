@@ -62,6 +62,13 @@ class Ask:
         if store_id not in self.merchant.stores or not self.key.sees_store(store_id):
             raise invalid(pointer, "this merchant has no such store")
 
+    def terminal(self, tender: Json) -> None:
+        """Take a card tender's terminal as the operator's."""
+        terminal = tender.pop("terminal_id", None)
+        if terminal is not None:
+            operator = self.body.get("operator", {})
+            self.body["operator"] = {"till_id": "", "cashier_id": "", **operator, "terminal_id": terminal}
+
     def need_room(self) -> None:
         """Refuse new work while the disk is nearly full; recovery goes on."""
         if self.parts.database.storage_low():

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from gateway.engine.caller import RuntimeCaller
 from gateway.engine.checkouts import Checkouts
 from gateway.engine.deposits import Deposits
+from gateway.engine.notices import Notices
 from gateway.engine.refunds import Refunds
 from gateway.engine.service import Engine
 from gateway.engine.worker import Recovery
@@ -28,6 +29,7 @@ class Parts:
     checkouts: Checkouts
     refunds: Refunds
     deposits: Deposits
+    notices: Notices
     _recovery: Recovery | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 

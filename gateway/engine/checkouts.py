@@ -22,6 +22,7 @@ from gateway.engine.views import checkout_view, moment, quote_view
 from gateway.pricing import parse_campaigns
 from gateway.store import holds as holds_sql
 from gateway.store import journal as sql
+from gateway.store.listings import one_of
 from gateway.store.port import Tx
 
 #: How long a quote's price is honoured, in milliseconds.
@@ -251,8 +252,8 @@ class Checkouts:
 
 def _listed(tx: Tx, row: Json, states: Collection[str], stores: Collection[str] | None) -> list[Json]:
     """One page of checkouts, as the platform sees them."""
-    in_states, state_values = _one_of("state", states or None)
-    in_stores, store_values = _one_of("store_id", stores)
+    in_states, state_values = one_of("state", states or None, "state")
+    in_stores, store_values = one_of("store_id", stores, "store")
     rows = tx.all(
         "SELECT * FROM sagas WHERE merchant = :merchant AND kind = 'checkout'"  # noqa: S608 - names of parameters only
         " AND (:number = '' OR number = :number) AND created >= :start AND created < :end"
@@ -260,14 +261,6 @@ def _listed(tx: Tx, row: Json, states: Collection[str], stores: Collection[str] 
         {**row, **state_values, **store_values},
     )
     return [checkout_view(saga_from(found), [op_from(op) for op in sql.ops(tx, found["id"])]) for found in rows]
-
-
-def _one_of(column: str, values: Collection[str] | None) -> tuple[str, Json]:
-    """A condition that a column is one of some values, with its parameters; none for ``None``."""
-    if values is None:
-        return "", {}
-    named = {f"{column}_{index}": value for index, value in enumerate(sorted(values))}
-    return f" AND {column} IN ({', '.join(f':{name}' for name in named) or 'NULL'})", named
 
 
 def quote_of(priced: Priced) -> Json:

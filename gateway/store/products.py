@@ -23,6 +23,25 @@ def upsert(tx: Tx, products: Sequence[Mapping[str, Any]], codes: Sequence[Mappin
         tx.execute_many(_CODE, codes)
 
 
+def drop_codes(tx: Tx, codes: Sequence[Mapping[str, Any]]) -> None:
+    """Take bar codes from articles."""
+    if codes:
+        tx.execute_many("DELETE FROM product_codes WHERE merchant = :merchant AND code = :code AND sku = :sku", codes)
+
+
+def documents(tx: Tx, merchant: str, skus: Sequence[str]) -> dict[str, str]:
+    """Documents by SKU, of deleted articles too."""
+    sql = "SELECT sku, doc FROM products WHERE merchant = :merchant AND sku = :sku"
+    rows = [tx.one(sql, {"merchant": merchant, "sku": sku}) for sku in skus]
+    return {row["sku"]: row["doc"] for row in rows if row is not None}
+
+
+def delete_unseen(tx: Tx, merchant: str, before: int) -> int:
+    """Mark the articles that were last seen before this time (milliseconds) as deleted; how many there were."""
+    sql = "UPDATE products SET deleted = 1 WHERE merchant = :merchant AND as_of < :before AND deleted = 0"
+    return tx.execute(sql, {"merchant": merchant, "before": before})
+
+
 def find(tx: Tx, merchant: str, asked: Iterable[str]) -> dict[str, str]:
     """Documents of articles by SKU, or by a bar code that belongs to one article alone."""
     found: dict[str, str] = {}
@@ -49,6 +68,12 @@ def page(tx: Tx, merchant: str, query: str, after: str, limit: int) -> list[Row]
     """Articles in the order of their SKU, filtered by a part of the name or the SKU."""
     return tx.all(
         "SELECT sku, doc, as_of FROM products WHERE merchant = :merchant AND deleted = 0 AND sku > :after"
-        " AND (:query = '' OR name LIKE '%' || :query || '%' OR sku LIKE :query || '%') ORDER BY sku LIMIT :limit",
-        {"merchant": merchant, "query": query, "after": after, "limit": limit},
+        " AND (:query = '' OR name LIKE '%' || :query || '%' ESCAPE '!' OR sku LIKE :query || '%' ESCAPE '!')"
+        " ORDER BY sku LIMIT :limit",
+        {"merchant": merchant, "query": _literal(query), "after": after, "limit": limit},
     )
+
+
+def _literal(query: str) -> str:
+    """A text as ``LIKE`` takes it literally."""
+    return query.replace("!", "!!").replace("%", "!%").replace("_", "!_")

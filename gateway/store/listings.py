@@ -1,0 +1,51 @@
+"""Tasks and events as the platform reads them, narrowed to the merchants and stores that a key may see."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from gateway.store.port import Row, Tx
+
+Json = dict[str, Any]
+
+
+def one_of(column: str, values: Collection[str] | None, name: str) -> tuple[str, Json]:
+    """A condition that a column is one of some values, with its parameters; none for ``None``: all."""
+    if values is None:
+        return "", {}
+    named = {f"{name}_{index}": value for index, value in enumerate(sorted(values))}
+    return f" AND {column} IN ({', '.join(f':{key}' for key in named) or 'NULL'})", named
+
+
+def tasks(tx: Tx, asked: Json, stores: Collection[str] | None) -> list[Row]:
+    """Tasks, newest first. ``asked``: merchant, id, status and subject (``""``: any), after, limit."""
+    condition, values = one_of("s.store_id", stores, "store")
+    return tx.all(
+        "SELECT t.* FROM tasks t LEFT JOIN sagas s ON s.id = t.subject"  # noqa: S608 - names of parameters only
+        " WHERE t.merchant = :merchant AND (:id = '' OR t.id = :id) AND (:status = '' OR t.status = :status)"
+        f" AND (:subject = '' OR t.subject = :subject) AND (:after = '' OR t.id < :after){condition}"
+        " ORDER BY t.id DESC LIMIT :limit",
+        {**asked, **values},
+    )
+
+
+def event_position(tx: Tx, event_id: str, merchants: Collection[str]) -> int | None:
+    """Where an event stands in the feed; ``None`` if there is none that may be seen."""
+    condition, values = one_of("merchant", merchants, "merchant")
+    row = tx.one(f"SELECT position FROM events WHERE id = :id{condition}", {"id": event_id, **values})  # noqa: S608
+    return None if row is None else int(row["position"])
+
+
+def events(
+    tx: Tx, after: int, merchants: Collection[str], stores: Collection[str] | None, before: int, limit: int
+) -> list[Row]:
+    """Events after a position, in order, that occurred before a time (milliseconds)."""
+    of_merchants, merchant_values = one_of("e.merchant", merchants, "merchant")
+    in_stores, store_values = one_of("s.store_id", stores, "store")
+    return tx.all(
+        "SELECT e.* FROM events e LEFT JOIN sagas s ON s.id = e.subject"  # noqa: S608 - names of parameters only
+        f" WHERE e.position > :after AND e.occurred < :before{of_merchants}{in_stores}"
+        " ORDER BY e.position LIMIT :limit",
+        {"after": after, "before": before, "limit": limit, **merchant_values, **store_values},
+    )
