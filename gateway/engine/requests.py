@@ -200,7 +200,7 @@ class _Build:
         return membership.ValueReserve(
             account=self.params["account"],
             amount=self.params["amount"],
-            order=membership.ValueOrder(self.params["order"]),
+            order=membership.ValueOrder(self.params.get("order", "real_first")),  # a deposit has one bucket
             order_no=self.saga.number,
             site=self.site,
             ttl_s=self.ttl_s(),

@@ -295,12 +295,12 @@ class KtvAdapter(Adapter):
 
     @hookimpl
     def deposit_void(self, request: DepositVoid, call: Call) -> Change:
-        """Note what was given back of a deposit; what was used stands on the bill as a payment already."""
+        """Note that ``amount`` of a deposit was given back; what was used stands on the bill as a payment already."""
         self._own_store(request.site.store_id)
-        target, back = deposits.target_of(request), deposits.given_back(request)
+        target, back, original = deposits.target_of(request), request.amount, request.original
         if back <= 0:
-            return Done(ref=request.original.ref, amount=0, facts={"target": target})
-        return self._change(call, lambda burst: deposits.give_back(burst, target, back, request.original, call))
+            return Done(ref=original.ref, amount=0, facts={"target": target})
+        return self._change(call, lambda burst: deposits.give_back(burst, target, back, original, call))
 
     @hookimpl
     def order_query(self, request: Query) -> Answer:

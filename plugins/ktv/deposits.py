@@ -21,11 +21,6 @@ def target_of(request: DepositPost | DepositVoid) -> str:
     return target
 
 
-def given_back(request: DepositVoid) -> int:
-    """What the customer gets back, in fen."""
-    return request.amount - request.used_amount
-
-
 def take(burst: Burst, target: str, amount: int, areas: tuple[str, ...], call: Call) -> Change:
     """Take a deposit, unless the till shows it with our reference.
 

@@ -103,7 +103,9 @@ def test_an_evening_with_a_deposit_an_hour_more_and_drinks_is_paid_to_the_fen(ho
         house.asked(), {"store_id": "s1", "amount": 30000, "resource_id": "801", "tender": tender}
     )
     assert deposit.status == 201 and house.books("ktv")["money"]["deposits_held"] == 30000
-    reply, first = house.checkout(evening(member={"type": "phone", "value": "13900000001"}))
+    drawn = {"method": "deposit", "amount": 10000, "deposit_id": json.loads(deposit.body)["id"]}
+    member = {"type": "phone", "value": "13900000001"}
+    reply, first = house.checkout(evening(tenders=[drawn, *pay(1)], member=member))
     session = first["session_id"]
     assert (reply.status, first["status"], first["tasks"]) == (201, "completed", []) and session in bills(house)
     slot = {"extends": session, "from": END.isoformat(), "to": (END + timedelta(hours=1)).isoformat()}
@@ -119,6 +121,7 @@ def test_an_evening_with_a_deposit_an_hour_more_and_drinks_is_paid_to_the_fen(ho
     released = house.deposits.release(house.asked(), json.loads(deposit.body)["id"])
     assert released.status == 201 and house.books("ktv")["money"]["deposits_held"] == 0
     assert house.books("alipay")["money"]["net"] == bill["total"]
+    assert house.books("ktv")["money"]["taken_by_tender"] == {"YJ": 10000, "ZFB": bill["total"] - 10000}
 
 
 def settled(house, seconds=12):
