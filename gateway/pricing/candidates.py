@@ -14,7 +14,7 @@ PHASES: Final = {"item": 0, "member": 1, "order": 2, "coupon": 3}
 class Rejection:
     """A benefit that is not used, and why; `missing_amount` (fen) and `missing_quantity` (thousandths) when near."""
 
-    benefit: Benefit
+    benefit: Benefit | None  # None is the member's own price
     reason: str
     missing_amount: int = 0
     missing_quantity: int = 0

@@ -5,8 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.domain.money import QUANTITY_SCALE, gross_of, largest_remainder, price_at, split_units
+from gateway.domain.money import QUANTITY_SCALE, gross_of, largest_remainder, price_at
 from gateway.pricing.model import Benefit, Gift, Line, Tier
+from gateway.pricing.units import Units
 
 Shares = list[tuple[int, int]]
 
@@ -190,87 +191,64 @@ def _member_rate(candidate: Candidate, tier: Tier, state: State, lines: tuple[Li
     return _line_prices(candidate, tier, state, lines, times)
 
 
-def _units(candidate: Candidate, state: State, lines: tuple[Line, ...]) -> list[tuple[int, int]]:
-    """(-price, line) of every unit in scope, dearest first; equal ones by line."""
-    units = []
-    for i in candidate.lines:
-        units += [(-price, i) for price in split_units(state.nets[i], lines[i].pieces)]
-    units.sort()
-    return units
+def _groups(candidate: Candidate, units: Units) -> int:
+    """How many whole groups of n there are, at most `max_times`."""
+    count = units.total // candidate.benefit.n
+    return count if candidate.benefit.max_times is None else min(count, candidate.benefit.max_times)
 
 
-def _from_groups(candidate: Candidate, groups: list[tuple[int, list[tuple[int, int]]]], times: int) -> Outcome:
-    """Spread the groups' discounts over the units that are in them; what is left over pays in full."""
-    amount = sum(discount for discount, _ in groups)
+def _from_groups(candidate: Candidate, units: Units, amount: int, groups: int) -> Outcome:
+    """Spread the first groups' discount over the units that are in them; what is left over pays in full."""
+    size = candidate.benefit.n
+    if units.total < size:
+        return Outcome(reason="threshold", missing_quantity=(size - units.total) * QUANTITY_SCALE)
     cap = candidate.benefit.cap_amount
     if cap is not None:
         amount = min(amount, cap)
     if amount <= 0:
         return _NOTHING
-    weights: dict[int, int] = {}
-    for _, units in groups:
-        for negative, i in units:
-            weights[i] = weights.get(i, 0) - negative
-    positions = tuple(sorted(weights))
-    return Outcome(amount, _spread(amount, positions, [weights[i] for i in positions]), times=times)
-
-
-def _grouped(
-    candidate: Candidate, state: State, lines: tuple[Line, ...], discount: Callable[[list[tuple[int, int]]], int]
-) -> Outcome:
-    """Cut the units into groups of n, dearest first, and take each group's discount."""
-    units = _units(candidate, state, lines)
-    size = candidate.benefit.n
-    count = len(units) // size
-    if count == 0:
-        return Outcome(reason="threshold", missing_quantity=(size - len(units)) * QUANTITY_SCALE)
-    if candidate.benefit.max_times is not None:
-        count = min(count, candidate.benefit.max_times)
-    groups = []
-    for g in range(count):
-        group = units[g * size : (g + 1) * size]
-        off = discount(group)
-        if off > 0:
-            groups.append((off, group))
-    return _from_groups(candidate, groups, len(groups))
+    weights = units.weights(groups * size)
+    return Outcome(amount, _spread(amount, tuple(weights), list(weights.values())), times=groups)
 
 
 def _nth_unit(candidate: Candidate, tier: Tier, state: State, lines: tuple[Line, ...], times: int) -> Outcome:
-    def off(group: list[tuple[int, int]]) -> int:
-        price = -group[-1][0]
+    def off(price: int) -> int:
         if tier.rate_bp is not None:
             return price - price_at(price, tier.rate_bp)
         if tier.off_amount is not None:
             return min(price, tier.off_amount)
         return max(0, price - (tier.price_amount or 0))
 
-    return _grouped(candidate, state, lines, off)
+    units = Units(candidate.lines, state.nets, lines)
+    amount, groups = units.last_of_groups(candidate.benefit.n, _groups(candidate, units), off)
+    return _from_groups(candidate, units, amount, groups)
 
 
 def _buy_n_cheapest(candidate: Candidate, tier: Tier, state: State, lines: tuple[Line, ...], times: int) -> Outcome:
-    return _grouped(candidate, state, lines, lambda group: -group[-1][0])
+    units = Units(candidate.lines, state.nets, lines)
+    amount, groups = units.last_of_groups(candidate.benefit.n, _groups(candidate, units), lambda price: price)
+    return _from_groups(candidate, units, amount, groups)
 
 
 def _fixed_price(candidate: Candidate, tier: Tier, state: State, lines: tuple[Line, ...], times: int) -> Outcome:
-    price = tier.price_amount or 0
-    return _grouped(candidate, state, lines, lambda group: -sum(negative for negative, _ in group) - price)
+    price, size = tier.price_amount or 0, candidate.benefit.n
+    if size == 1 and candidate.benefit.max_times is None:  # by line, so that weighed goods are priced by weight
+        return _line_prices(candidate, tier, state, lines, times)
+    units = Units(candidate.lines, state.nets, lines)
+    groups = units.groups_above(size, _groups(candidate, units), price)
+    return _from_groups(candidate, units, units.sum_of(groups * size) - groups * price, groups)
 
 
 def _unit_prices(candidate: Candidate, state: State, lines: tuple[Line, ...], count: int, price: int) -> Outcome:
     """Sell the dearest `count` units of the lines at a price each; the discount stays on their own lines."""
-    units = _units(candidate, state, lines)[:count]
-    off: dict[int, int] = {}
-    for negative, i in units:
-        if -negative > price:
-            off[i] = off.get(i, 0) - negative - price
+    off, units = Units(candidate.lines, state.nets, lines).above(count, price)
     amount = sum(off.values())
-    if not amount:
-        return Outcome(reason="scope") if not units else _NOTHING
     cap = candidate.benefit.cap_amount
-    positions = tuple(sorted(off))
-    weights = [off[i] for i in positions]
-    amount = amount if cap is None else min(cap, amount)
-    return Outcome(amount, _spread(amount, positions, weights), times=len(units)) if amount else _NOTHING
+    if cap is not None:
+        amount = min(cap, amount)
+    if not amount:
+        return _NOTHING
+    return Outcome(amount, _spread(amount, tuple(off), list(off.values())), times=units)
 
 
 def _add_on(candidate: Candidate, tier: Tier, state: State, lines: tuple[Line, ...], times: int) -> Outcome:

@@ -81,7 +81,7 @@ def _replay(
     phase = 0
     for candidate in candidates:
         while phase < PHASES[candidate.benefit.stage]:
-            state = _close(basket, phase, state, choice, steps)
+            state = _close(basket, phase, state, choice, steps, rejected)
             phase += 1
         outcome = given.get(candidate.bit)
         if outcome is None:
@@ -90,26 +90,31 @@ def _replay(
         steps.append(Step(candidate.benefit.source, candidate.benefit.id, candidate.benefit, outcome))
         state = advance(state, outcome, phase)
     while phase < 3:
-        state = _close(basket, phase, state, choice, steps)
+        state = _close(basket, phase, state, choice, steps, rejected)
         phase += 1
     return steps, state.nets, rejected
 
 
-def _close(basket: Basket, phase: int, state: State, choice: Choice, steps: list[Step]) -> State:
+def _close(
+    basket: Basket, phase: int, state: State, choice: Choice, steps: list[Step], rejected: list[Rejection]
+) -> State:
     """End a stage; after the items comes the member's price."""
     if phase != 0:
         return state.closed(phase)
-    shares = member_step(basket, state, choice.with_member)
+    outcome = _member_price(basket, state)
     state = state.closed(0)
-    if shares.amount:
-        steps.append(Step("member", "member", None, shares))
-        state = advance(state, shares, 1)
-    return state
+    if not outcome.amount:
+        return state
+    if not choice.with_member:
+        rejected.append(Rejection(None, "excluded"))
+        return state
+    steps.append(Step("member", "member", None, outcome))
+    return advance(state, outcome, 1)
 
 
-def member_step(basket: Basket, state: State, with_member: bool) -> Outcome:
+def _member_price(basket: Basket, state: State) -> Outcome:
     """What the member's own price takes off."""
-    if basket.member is None or not with_member:
+    if basket.member is None:
         return Outcome()
     shares = member_shares(basket.lines, state.nets, basket.member.rate_bp)
     return Outcome(sum(share for _, share in shares), shares)

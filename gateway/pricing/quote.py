@@ -1,7 +1,6 @@
 """A priced basket, and its document: the Out part of a pricing document."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -312,8 +311,11 @@ def _components(line: Line, net: int) -> list[dict[str, Any]]:
 
 def _rejected(rejection: Rejection) -> dict[str, Any]:
     benefit = rejection.benefit
-    document: Mapping[str, Any] = {"id": benefit.id, "kind": benefit.source, "reason": rejection.reason}
-    result = dict(document)
+    result: dict[str, Any] = {
+        "id": "member" if benefit is None else benefit.id,
+        "kind": "member" if benefit is None else benefit.source,
+        "reason": rejection.reason,
+    }
     if rejection.missing_amount:
         result["missing_amount"] = rejection.missing_amount
     if rejection.missing_quantity:

@@ -14,7 +14,9 @@ def _price(r: Random) -> int:
 
 def _line(r: Random, i: int, whole: bool) -> Document:
     document: Document = {"line_id": f"L{i}", "sku": r.choice(["A", "B", "C", "D"]), "unit_amount": _price(r)}
-    document["quantity"] = r.choice(["1", "1", "2", "3"]) if whole or r.random() < 0.8 else r.choice(["0.625", "1.5"])
+    document["quantity"] = (
+        r.choice(["1", "1", "1", "2", "2", "3", "3", "12"]) if whole or r.random() < 0.8 else r.choice(["0.625", "1.5"])
+    )
     document["category"] = r.choice(CATEGORIES)
     if r.random() < 0.5:
         document["counter_id"] = r.choice(COUNTERS)

@@ -160,7 +160,10 @@ class Pricing:
     def use(self, benefit: Benefit, tier: Document, targets: list[int], basis: int) -> None:
         times = self.times(benefit, tier, basis)
         kind = benefit.kind
-        if kind in ("amount_off", "every_amount_off", "cash"):
+        if kind == "fixed_price" and benefit.document["n"] == 1 and "max_times" not in benefit.document:
+            offs = {i: self.net[i] - nearest(tier["price_amount"] * quantity(self.lines[i])) for i in targets}
+            self.spread_offs(benefit, {i: off for i, off in offs.items() if off > 0})
+        elif kind in ("amount_off", "every_amount_off", "cash"):
             self.off(benefit, tier["off_amount"] * times, targets)
         elif kind == "member_rate":
             self.each_line(benefit, tier, targets)
@@ -203,6 +206,9 @@ class Pricing:
 
     def each_line(self, benefit: Benefit, tier: Document, targets: list[int]) -> None:
         offs = {i: self.net[i] - nearest(Fraction(self.net[i] * tier["rate_bp"], 10000)) for i in targets}
+        self.spread_offs(benefit, offs)
+
+    def spread_offs(self, benefit: Benefit, offs: dict[int, int]) -> None:
         self.spread(benefit, min(sum(offs.values()), benefit.document.get("cap_amount", 10**15)), offs)
 
     def dearest(self, targets: list[int]) -> list[tuple[int, int]]:

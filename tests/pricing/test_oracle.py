@@ -1,6 +1,10 @@
 """A second implementation, written from the rules alone, must come to the same fen."""
 
+import pytest
+
 from tests.pricing.compare import difference
+
+pytestmark = pytest.mark.slow
 
 
 def test_two_implementations_agree() -> None:

@@ -13,6 +13,7 @@ from gateway.pricing import PricingErrors, parse, parse_campaigns, price, refund
 from tests.pricing import generator
 
 Document = dict[str, Any]
+pytestmark = pytest.mark.slow
 seeds = st.integers(0, 2**40)
 many = settings(max_examples=2000, deadline=None, suppress_health_check=list(HealthCheck))
 some = settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))

@@ -1,5 +1,6 @@
 """The rules around the arithmetic: when a benefit holds, what bars it, fees, points, tenders, edges of money."""
 
+from time import process_time
 from typing import Any
 
 import pytest
@@ -166,7 +167,9 @@ def test_member_rate_stays_beside_an_exclusive_benefit_unless_it_is_named() -> N
     off = campaign("M", "amount_off", tier(0, off_amount=2000), exclusive=True)
     assert steps(run(line("A", 10000), campaigns=[off], member=member)) == [("member", 1000), ("M", 2000)]
     alone = {**off, "exclusive_with": ["member"]}
-    assert steps(run(line("A", 10000), campaigns=[alone], member=member)) == [("M", 2000)]
+    result = run(line("A", 10000), campaigns=[alone], member=member)
+    assert steps(result) == [("M", 2000)]
+    assert refusals(result) == {"member": "excluded"}
     small = {**alone, "tiers": [tier(0, off_amount=500)]}
     result = run(line("A", 10000), campaigns=[small], member=member)
     assert steps(result) == [("member", 1000)]
@@ -403,3 +406,20 @@ def test_tenders_that_leave_money_open_are_a_quote_but_no_document() -> None:
     assert price(parse(document)).unpaid_amount == 600
     with pytest.raises(PricingErrors, match="600 fen unpaid"):
         run_document(document)
+
+
+def test_a_fixed_price_for_weighed_goods_is_by_weight() -> None:
+    special = campaign("S", "fixed_price", price_amount=1990, scope={"skus": ["apples"]})
+    assert nets(run({**line("apples", 2580, "0.750")}, campaigns=[special])) == [1493]
+
+
+def test_many_pieces_cost_no_more_than_few() -> None:
+    kinds = [
+        campaign("N", "nth_unit", tier(0, rate_bp=5000), n=2),
+        campaign("B", "buy_n_cheapest", n=3),
+        campaign("F", "fixed_price", price_amount=250, n=3),
+    ]
+    started = process_time()
+    result = run(line("A", 101, "40000"), line("B", 99, "59999"), campaigns=kinds)
+    assert result["payable_amount"] < 10_000_000
+    assert process_time() - started < 2
