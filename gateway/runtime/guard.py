@@ -28,6 +28,10 @@ from gateway.store.errors import StorageError
 
 Work = Callable[[], Any]
 
+#: A call that has waited longer than this share of its time for a slot is not begun: it would be cut off half way, and
+#: "not sent" can be tried again where "unknown" must be resolved.
+START_SHARE = 0.5
+
 
 @dataclass(frozen=True, slots=True)
 class LastError:
@@ -70,7 +74,8 @@ class Guard:
         began = time.monotonic()
         end = began + seconds
         try:
-            answer = self.pool.run(lambda: outcome(self.adapter, hook, work, until=end + grace), end, end + grace)
+            start_by = began + seconds * START_SHARE
+            answer = self.pool.run(lambda: outcome(self.adapter, hook, work, until=end + grace), start_by, end + grace)
         except NoSlot:
             self.breaker.skip()
             self._count(hook, "no_slot")

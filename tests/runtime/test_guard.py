@@ -157,6 +157,19 @@ def test_when_all_slots_hang_nothing_is_sent(pay: Connection) -> None:
     assert pay.change("payment_charge", charge(), call()) == Done(ref="T1", amount=500)
 
 
+def test_a_call_that_waited_too_long_for_a_slot_is_not_begun(pay: Connection) -> None:
+    """With little time left it would be cut off half way, and nobody would know what came of it."""
+    with ThreadPoolExecutor(2) as clients:
+        before = [clients.submit(pay.change, "payment_charge", charge("hang"), call(5)) for _ in range(2)]
+        wait_until(lambda: adapter_of(pay).running == 2)
+        began = time.monotonic()
+        with pytest.raises(NotSent, match="slots"):
+            pay.change("payment_charge", charge(), call(0.4))
+        assert 0.15 < time.monotonic() - began < 0.39
+        release(pay)
+        assert [running.result(5) for running in before] == [Done(ref="late")] * 2
+
+
 def test_no_more_calls_at_a_time_than_the_adapter_bears(pay: Connection) -> None:
     with ThreadPoolExecutor(8) as clients:
         answers = list(clients.map(lambda _: pay.change("payment_charge", charge("slow"), call()), range(8)))
