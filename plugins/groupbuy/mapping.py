@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any
 
 from gateway.sdk import Counts, Coupon, CouponKind, Declined, DeclineReason, OutcomeUnknown, StatementRow
 from plugins.groupbuy.protocol import (
@@ -74,15 +73,15 @@ def package_sku(deal: Deal, packages: Mapping[str, str]) -> str:
 
 
 def coupon(code: str, certificates: tuple[Certificate, ...], now: datetime, packages: Mapping[str, str]) -> Coupon:
-    """An order's certificates as one coupon with counts; certificates given back count as initial alone."""
+    """An order's certificates as one coupon with counts; certificates given back count as initial alone.
+
+    Amounts are those of one certificate. ``platform_funded_amount`` is what the platform gave to the customer's price.
+    """
     first = next((item for item in certificates if item.status == UNUSED), certificates[0])
     usable = [item for item in certificates if item.status == UNUSED and item.expire_time > now.timestamp()]
     used = sum(item.status == USED for item in certificates)
     amounts = first.amounts
-    terms: dict[str, Any] = {"face_amount": amounts.original, "sold_amount": amounts.sold}
-    terms["no_change"] = True
-    if amounts.platform_ticket:
-        terms["funding"] = [{"party": "platform", "amount": amounts.platform_ticket}]
+    terms = {"face_amount": amounts.original, "sold_amount": amounts.sold, "no_change": True}
     return Coupon(
         code=code,
         kind=CouponKind.GROUP_BUY,
@@ -96,6 +95,7 @@ def coupon(code: str, certificates: tuple[Certificate, ...], now: datetime, pack
             "deal_id": first.deal.sku_id,
             "package_sku": package_sku(first.deal, packages),
             "order_id": first.order_id,
+            "platform_funded_amount": amounts.platform_ticket,
             "deal_kind": {1: "set", 2: "voucher", 3: "pass"}.get(first.deal.kind, "other"),
         },
     )

@@ -16,7 +16,7 @@ POIS: dict[str, str] = {
 }
 
 _DEALS = (
-    ("TC03", "欢唱3小时·小包（含果盘）", "3 hours in a small room with fruit", 1, 26800, 12800, 0, 1, 90, (KTV,)),
+    ("TC03", "欢唱3小时·中包（含果盘）", "3 hours in a middle room with fruit", 1, 26800, 12800, 0, 1, 90, (KTV,)),
     (
         "TC05",
         "通宵欢唱·中包（含啤酒12听）",

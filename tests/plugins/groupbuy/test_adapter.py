@@ -48,7 +48,7 @@ def test_a_look_shows_counts_amounts_and_the_local_package(shop: Shop) -> None:
 def test_the_platform_s_share_of_a_voucher_is_told(shop: Shop) -> None:
     coupon = shop.find(shop.buy(1, "V100")[0], "R1")
     assert coupon is not None and coupon.facts["deal_kind"] == "voucher" and coupon.terms["no_change"]
-    assert coupon.terms["funding"] == [{"party": "platform", "amount": 300}]
+    assert coupon.facts["platform_funded_amount"] == 300
     assert coupon.facts["package_sku"] == "V100"  # no package of ours is mapped: the platform's entry of it
 
 
