@@ -311,10 +311,12 @@ def _coupon_tier(reader: Reader, kind: str) -> Tier:
     threshold = reader.integer("threshold_amount", 0)
     if kind == "percent":
         return Tier(threshold, rate_bp=reader.rate("rate_bp"))
-    if kind == "cash":
-        return Tier(threshold, off_amount=reader.integer("off_amount", None, 1))
-    if kind == "group_buy":
-        return Tier(threshold, off_amount=reader.integer("face_amount", None, 1))
+    if kind in ("cash", "group_buy"):
+        first, other = ("off_amount", "face_amount") if kind == "cash" else ("face_amount", "off_amount")
+        return Tier(
+            threshold,
+            off_amount=reader.integer(first if reader.has(first) or not reader.has(other) else other, None, 1),
+        )
     if kind == "gift":
         return Tier(threshold, gift=Gift(reader.text("sku"), QUANTITY_SCALE, reader.integer("face_amount", 0)))
     return Tier(threshold)

@@ -10,6 +10,7 @@ from gateway.pricing.eligibility import barred, lines_in_scope
 from gateway.pricing.errors import fail
 from gateway.pricing.fees import FeeResult
 from gateway.pricing.model import Basket, Benefit, PointsUse, StoredValue, TenderPlan
+from gateway.pricing.units import Units
 
 BUCKETS: Final = ("real", "gift", "prepaid")
 _DRAWN: Final = {"real_first": ("real", "prepaid", "gift"), "gift_first": ("gift", "prepaid", "real")}
@@ -49,8 +50,7 @@ class TenderResult:
         voucher = self.voucher
         if voucher is None:
             return self.amount, 0
-        face = (voucher.face_amount or 0) * self.plan.count
-        sold = face if voucher.sold_amount is None else voucher.sold_amount * self.plan.count
+        sold = self.amount if voucher.sold_amount is None else voucher.sold_amount * self.plan.count
         income = sold if voucher.income_amount is None else voucher.income_amount * self.plan.count
         return min(income, self.amount), half_up(sold * voucher.platform_fee_bp, 10_000)
 
@@ -145,19 +145,33 @@ class Till:
         room = self.payable if places is None else sum(self.due[i] for i in places)
         if room < voucher.tiers[0].threshold_amount:
             raise fail(f"{pointer}/code", f"its threshold is missed by {voucher.tiers[0].threshold_amount - room} fen")
-        face = (voucher.face_amount or 0) * plan.count
+        face = self._face(voucher, plan.count, places)
         amount = min(face, room, left) if plan.amount is None else plan.amount
-        if amount > min(face, room) and (face or places is not None):
+        if amount > min(face, room):
             raise fail(f"{pointer}/amount", "is more than the voucher can pay here")
         forfeited = face - amount if voucher.no_change and face > amount else 0
         return TenderResult(plan, amount, voucher, forfeited, None, places)
 
+    def _face(self, voucher: Benefit, count: int, places: tuple[int, ...] | None) -> int:
+        """What so many uses are worth: their face, or the dearest units of what a count pass is for."""
+        each = voucher.face_amount or voucher.tiers[0].off_amount
+        if each is not None:
+            return each * count
+        lines = self.basket.lines
+        inside = range(len(lines)) if places is None else [place for place in places if place < len(lines)]
+        units = tuple(i for i in inside if voucher.sku is None or lines[i].sku == voucher.sku)
+        return Units(units, self.due, lines).sum_of(count)
+
     def _places(self, voucher: Benefit) -> tuple[int, ...] | None:
         """The lines in the voucher's scope and the fees on them, as positions; None for everything."""
         scope = voucher.scope
+        every = tuple(range(len(self.basket.lines)))
+        if voucher.sku is not None and voucher.kind in ("count_pass", "exchange"):
+            every = tuple(i for i in every if self.basket.lines[i].sku == voucher.sku)
+            return lines_in_scope(self.basket, scope, every)
         if scope is None:
             return None
-        lines = lines_in_scope(self.basket, scope, tuple(range(len(self.basket.lines))))
+        lines = lines_in_scope(self.basket, scope, every)
         marked = scope.skus or scope.categories or scope.brands or scope.counters or scope.exclude is not None
         ids = {self.basket.lines[i].line_id for i in lines}
         first = len(self.basket.lines)

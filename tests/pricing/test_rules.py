@@ -337,6 +337,17 @@ def test_a_voucher_pays_in_its_scope_only() -> None:
     assert split == [("B", "rest", 5000), ("A", "v", 7000)]
 
 
+def test_a_count_pass_pays_for_units_and_a_cash_coupon_for_its_face() -> None:
+    coupons = [{"code": "P", "kind": "count_pass", "sku": "swim"}, cash("C", 1000)]
+    tenders = [
+        {"id": "p", "method": "voucher", "code": "P", "count": 2},
+        {"id": "c", "method": "voucher", "code": "C"},
+        {"id": "rest", "method": "cash"},
+    ]
+    result = run(line("swim", 5000, "3"), line("towel", 700), coupons=coupons, tenders=tenders)
+    assert paid(result["tenders"]) == {"p": 10000, "c": 1000, "rest": 4700}
+
+
 def test_who_bears_a_discount_is_split_to_the_fen() -> None:
     thirds = [{"party": "brand", "share_bp": 3333}, {"party": "counter", "share_bp": 3333}]
     off = campaign("M", "amount_off", tier(0, off_amount=100), funding=thirds)
