@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import random
 import socket
 import threading
 import urllib.request
@@ -11,7 +12,9 @@ import pytest
 from gateway.sdk.simulator import start
 from plugins.ktv import protocol as p
 from plugins.ktv import replies
+from plugins.ktv.mapping import checked
 from plugins.ktv.simulator import KtvSimulator
+from plugins.ktv.simulator_state import Refused
 
 
 def opened(shop, room="805", plan="H", minutes=120):
@@ -206,7 +209,38 @@ def test_bad_fields_are_refused_without_acting(shop, fields):
     assert shop.books()["bills"] == {}
 
 
-def test_a_hundred_clients_at_once_all_get_their_answers(shop):
+def drawn(draw, till, now):
+    """A command of the right shape about things that are there, or were."""
+    bill = draw.choice(list(till.bills)[-8:] or ["K1403060001"])
+    room, booking = draw.choice(list(till.rooms)), draw.choice(list(till.bookings) or ["Y1403060001"])
+    due = till.bills[bill].total - till.bills[bill].paid if bill in till.bills else 1
+    minutes, amount = draw.choice(["30", "180"]), draw.choice(["1.00", "168.00", p.format_money(max(1, due))])
+    start = p.format_time(p.local_time(now + draw.randrange(-3600, 7200)))
+    return draw.choice([
+        ("OP", room, draw.choice(["H", "TC03"]), minutes, "4", "", draw.choice(["", booking])),
+        ("EX", bill, minutes), ("MV", bill, room), ("MG", bill, draw.choice(list(till.bills) or [bill])),
+        ("DK", bill, draw.choice(["D001", "D004"]), "2", "58.00"),
+        ("PY", bill, draw.choice(["RMB", "YJ"]), amount, "R"), ("CL", bill), ("TD", bill, "668899"),
+        ("YJ", draw.choice([bill, room]), draw.choice(["", "-"]) + amount, "R"),
+        ("BK", draw.choice([room, "S"]), start, minutes, "1", "n"), ("BC", booking),
+    ])  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_whatever_people_do_the_till_stands_and_every_bill_adds_up(shop, seed):
+    draw, till = random.Random(seed), shop.simulator.till
+    for _ in range(400):
+        command, *fields = drawn(draw, till, shop.simulator.now())
+        with contextlib.suppress(Refused):
+            till.run(command, tuple(fields))
+        if draw.random() < 0.1:
+            shop.do("forward", minutes=draw.choice([1, 10, 45, 300]))
+    assert till.bills and len(replies.read_rooms(shop.wire.ask("RS", "*"))) == 12
+    for number in till.bills:
+        checked(bill(shop, number), number)
+
+
+def test_forty_clients_at_once_all_get_their_answers(shop):
     results = []
 
     def client():
