@@ -57,6 +57,7 @@ from plugins.alipay.protocol import (
 from plugins.alipay.settings import AlipaySettings
 
 PAGE = 500
+MOST_NOTES = 200
 IN_FLIGHT = timedelta(seconds=60)
 BILL_READY = "from 09:00 of the next day"
 
@@ -138,7 +139,19 @@ class AlipayAdapter(Adapter):
             return mapping.paid(reply, call.key, request.amount)
         if reply.sub_code in mapping.KNOWN_ALREADY:
             return self._known(call, request.amount)
-        return mapping.declined(reply, mapping.CHARGE_DECLINES, call.key)
+        refusal = mapping.declined(reply, mapping.CHARGE_DECLINES, call.key)
+        self._note_declined(call.key)
+        return refusal
+
+    def _note_declined(self, key: str) -> None:
+        """Remember that a code was refused: it is used up now, so a copy of the request can't succeed any more.
+
+        Keys begin with their time, so the oldest notes go first; they serve for the minute after a decline.
+        """
+        store = self.context.store
+        store.put(f"declined/{key}", True)
+        for old in store.keys("declined/")[:-MOST_NOTES]:
+            store.delete(old)
 
     def _show(self, request: Charge, call: Call) -> Change:
         order = self._order(request, call.key)
@@ -263,7 +276,12 @@ class AlipayAdapter(Adapter):
         raise NotSupported(f"Alipay can't be asked about {request.hook}")
 
     def _charged(self, request: Query, answer: Answer) -> Answer:
-        """A shown QR code is no trade until somebody opens it; when it has run out nobody can any more."""
+        """A shown QR code is no trade until somebody opens it; when it has run out nobody can any more.
+
+        Nor can a code that was refused: it is single use even when the payment fails.
+        """
+        if isinstance(answer, NotFound) and self.context.store.get(f"declined/{request.key}"):
+            return NotFound(final=True)
         until = self._shown_until(request.key)
         if not isinstance(answer, NotFound) or until is None:
             self._forget(request.key)

@@ -72,6 +72,22 @@ def test_a_decline_is_a_value_and_is_closed_by_a_reverse(shop: Shop, ending: str
     assert not isinstance(shop.ask(1), Done) and shop.money()["received"] == 0
 
 
+def test_a_refused_code_can_never_be_paid_any_more(shop: Shop) -> None:
+    """No trade came to be, and the code is used up: not found is final, and nobody has to wait."""
+    code = shop.code("9013")
+    assert isinstance(shop.adapter.payment_charge(shop.request(code=code), call(key(1))), Declined)
+    assert shop.ask(1) == NotFound(final=True)
+    assert shop.ask(2) == NotFound(final=False)
+    assert isinstance(shop.adapter.payment_charge(shop.request(code=code), call(key(1))), Declined)
+
+
+def test_notes_of_declines_do_not_pile_up(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("plugins.alipay.adapter.MOST_NOTES", 3)
+    for number in range(1, 6):
+        shop.charge(number, "9013")
+    assert shop.adapter.context.store.keys("declined/") == [f"declined/{key(number)}" for number in (3, 4, 5)]
+
+
 def test_a_password_is_awaited(shop: Shop) -> None:
     pending = shop.charge(1, "9001")
     assert isinstance(pending, Pending) and pending.next_action is not None
