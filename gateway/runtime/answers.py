@@ -91,8 +91,12 @@ def _fits(hint: Any) -> Callable[[Any], bool]:
         return lambda value: isinstance(value, tuple) and all(map(item, value))
     if origin is Page:
         row = _fits(inner[0])
-        return lambda value: isinstance(value, Page) and isinstance(value.items, tuple) and all(map(row, value.items))
+        return lambda value: isinstance(value, Page) and _whole(value) and all(map(row, value.items))
     return lambda value: isinstance(value, hint)
+
+
+def _whole(page: Page[Any]) -> bool:
+    return isinstance(page.items, tuple) and isinstance(page.next_cursor, str | None)
 
 
 def _record_check(hint: Any) -> Check:

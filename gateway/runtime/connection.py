@@ -29,6 +29,7 @@ from gateway.runtime.pool import Pool
 from gateway.runtime.relay import build_relay
 from gateway.runtime.storage import DurableStore
 from gateway.sdk import Adapter, Context, EmbeddedAdapter, Http
+from gateway.store.errors import StorageError
 from gateway.store.port import Database
 
 Clock = Callable[[], datetime]
@@ -96,8 +97,12 @@ class Connection(Readings):
         return f"<Connection {self.merchant_id}/{self.name} ({self.adapter_name})>"
 
     def has(self, hook: str) -> bool:
-        """Whether the adapter implements a hook."""
-        return hook in self._hooks
+        """Whether the adapter implements a hook.
+
+        One whose plugin did not load is taken to have them all: each call then says so, and no part of a sale is left
+        out silently because its system seems not to know it.
+        """
+        return hook in self._hooks or self._class is None
 
     def traits(self, hook: str) -> Traits:
         """What the adapter declares of a hook."""
@@ -111,15 +116,17 @@ class Connection(Readings):
     @cached_property
     def capabilities(self) -> dict[str, Any]:
         """What this connection can do, as plain values."""
-        return capabilities.capabilities(self._class) if self._class else {"adapter": self.adapter_name, "hooks": {}}
+        if self._class is None:
+            return {"adapter": self.adapter_name, "families": [], "hooks": {}, "problem": self.config.problem}
+        return capabilities.capabilities(self._class)
 
     def queryable(self, hook: str) -> bool:
         """Whether the outcome of this change can be asked for."""
-        return self._class is not None and capabilities.queryable(self._class, hook)
+        return self._class is None or capabilities.queryable(self._class, hook)
 
     def reversible(self, hook: str) -> bool:
         """Whether this change has its undo."""
-        return self._class is not None and capabilities.reversible(self._class, hook)
+        return self._class is None or capabilities.reversible(self._class, hook)
 
     def change(self, hook: str, request: Any, call: Call) -> Change:
         """Make a change. Raises subclasses of ``AdapterError`` only, and the store's errors if the adapter is embedded.
@@ -129,7 +136,9 @@ class Connection(Readings):
         """
         caller = self._caller(hook)
         if self.embedded:
-            return cast("Change", self._guard.inline(hook, partial(caller, request=request, call=call)))
+            return cast(
+                "Change", self._guard.inline(hook, partial(caller, request=request, call=call), passing=StorageError)
+            )
         seconds = call.remaining(self._around.clock())
         if seconds <= 0:
             raise NotSent("the deadline had passed before anything was sent")
@@ -147,7 +156,7 @@ class Connection(Readings):
         """Call a reading hook; ``None`` takes the connection's time-out. The typed methods stand beside this one."""
         work = partial(self._caller(hook), request=request)
         if self.embedded or hook == "notice_read":
-            return self._guard.inline(hook, work)
+            return self._guard.inline(hook, work, passing=StorageError if self.embedded else ())
         seconds = self._read_seconds(hook) if timeout_s is None else timeout_s
         return self._guarded(hook, work, seconds)
 

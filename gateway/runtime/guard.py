@@ -24,9 +24,9 @@ from gateway.runtime.answers import CHANGE_HOOKS, CHECKS
 from gateway.runtime.breaker import Breaker
 from gateway.runtime.pool import Late, NoSlot, Pool
 from gateway.sdk.transports import wire
-from gateway.store.errors import StorageError
 
 Work = Callable[[], Any]
+Passing = type[Exception] | tuple[()]
 
 #: A call that has waited longer than this share of its time for a slot is not begun: it would be cut off half way, and
 #: "not sent" can be tried again where "unknown" must be resolved.
@@ -91,13 +91,13 @@ class Guard:
         self._succeeded(hook, answer, time.monotonic() - began)
         return answer
 
-    def inline(self, hook: str, work: Work) -> Any:
+    def inline(self, hook: str, work: Work, *, passing: Passing = ()) -> Any:
         """Call the adapter in this thread, without breaker or deadline: it must not call out.
 
-        The store's errors pass: they end the unit of work that an embedded adapter runs in.
+        ``passing`` are exceptions handed on as they are: the store's end the unit that an embedded adapter runs in.
         """
         try:
-            answer = outcome(self.adapter, hook, work, passing=StorageError)
+            answer = outcome(self.adapter, hook, work, passing)
         except AdapterError as error:
             self.note(hook, error)
             raise
@@ -152,9 +152,7 @@ _OUTCOME_NAMES = {
 }
 
 
-def outcome(
-    adapter: str, hook: str, work: Work, passing: type[Exception] | tuple[()] = (), until: float = math.inf
-) -> Any:
+def outcome(adapter: str, hook: str, work: Work, passing: Passing = (), until: float = math.inf) -> Any:
     """Run a hook; return its checked answer, or raise one of the classes that the engine knows, or ``passing``.
 
     After ``until`` the transports send nothing more.
