@@ -13,6 +13,7 @@ from gateway.pricing.parse_basket import parse
 from gateway.pricing.parse_benefit import parse_campaigns
 from gateway.pricing.quote import Quote
 from gateway.pricing.refunds import refund
+from gateway.pricing.usage import Use, Used, uses_of, with_used
 
 __all__ = [
     "Basket",
@@ -20,9 +21,13 @@ __all__ = [
     "PricingError",
     "PricingErrors",
     "Quote",
+    "Use",
+    "Used",
     "parse",
     "parse_campaigns",
     "price",
     "refund",
     "run_document",
+    "uses_of",
+    "with_used",
 ]

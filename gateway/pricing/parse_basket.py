@@ -131,6 +131,8 @@ def _fingerprint(data: Mapping[str, object], campaigns: tuple[Benefit, ...], not
     parts = hashlib.sha256(text.encode("utf-8", "surrogatepass"))
     for campaign in campaigns:
         parts.update(b"\n" + campaign.definition.encode("utf-8", "surrogatepass"))
+        if campaign.limits is not None:
+            parts.update(repr(campaign.limits).encode())
     return text, parts.hexdigest()
 
 
