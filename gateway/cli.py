@@ -1,0 +1,329 @@
+"""The command ``gateway``: serve, demonstrate, simulate, price, look after merchants."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from datetime import date, timedelta
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gateway import __version__
+from gateway.domain.errors import GatewayError
+from gateway.folders import config_folder
+from gateway.pricing.command import price_command
+from gateway.store.errors import StorageError
+
+CONFIG = click.option(
+    "--config",
+    "config",
+    type=click.Path(path_type=Path),
+    envvar="GATEWAY_CONFIG",
+    default=Path("config/gateway.toml"),
+    show_default=True,
+    help="gateway.toml; the merchants' files are named in it",
+)
+
+
+class Friendly(click.Group):
+    """Trouble that the gateway knows is told in a sentence, with exit status 1; anything else is a bug."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except (GatewayError, StorageError) as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=Friendly)
+@click.version_option(__version__)
+def main() -> None:
+    """A merchant integration gateway: one API over merchants' legacy systems."""
+
+
+main.add_command(price_command, "price")
+
+
+def _parts(config: Path) -> Any:
+    from gateway.app import build_parts
+
+    return build_parts(config.resolve())
+
+
+@main.command()
+@CONFIG
+def serve(config: Path) -> None:
+    """Run the gateway under gunicorn, from config/gunicorn.conf.py."""
+    from gateway.app import build_parts
+
+    build_parts(config.resolve()).close()  # what is wrong in a file is told here, once, and not by every worker
+    os.environ["GATEWAY_CONFIG"] = str(config.resolve())
+    settings = str(config_folder() / "gunicorn.conf.py")
+    os.execv(sys.executable, [sys.executable, "-m", "gunicorn", "-c", settings, "wsgi:app"])  # noqa: S606 - our own server
+
+
+@main.command()
+@click.option("--port", type=int, default=0, help="of the gateway; any free one if left out")
+@click.option("--data", type=click.Path(path_type=Path), default=Path("var/demo"), show_default=True)
+@click.option("--once", is_flag=True, help="end after the story; exit status 0 only if every step did what it should")
+@click.option("--json", "as_json", is_flag=True, help="tell the story as JSON")
+@click.option("--break", "broken", default="", help="break one leg on purpose: SYSTEM:FAULT, as alipay:error")
+def demo(port: int, data: Path, once: bool, as_json: bool, broken: str) -> None:
+    """Start legacy systems and the gateway, and settle a day of checkouts over them."""
+    from gateway.demo.play import play
+
+    sys.exit(play(data, port, once=once, as_json=as_json, broken=broken))
+
+
+@main.command()
+@click.argument("name", required=False)
+@click.option("--data", type=click.Path(path_type=Path), help="the system's own folder  [default: var/systems/NAME]")
+@click.option("--panel-port", type=int, default=0, help="of the fault panel; any free one if left out")
+@click.option(
+    "--set", "settings", multiple=True, metavar="NAME=VALUE", help="an option of the simulator; may be repeated"
+)
+def simulate(name: str | None, data: Path | None, panel_port: int, settings: tuple[str, ...]) -> None:
+    """Run one legacy system's simulator by itself; without NAME, list them."""
+    from gateway.folders import entry_points
+    from gateway.sdk.simulator import run
+
+    known = entry_points("o2o_gateway.simulators")
+    if name is None:
+        for each in sorted(known):
+            click.echo(each)
+        return
+    if name not in known:
+        raise click.UsageError(f"no simulator {name!r}; there are: {', '.join(sorted(known))}")
+    options = dict(pair.split("=", 1) for pair in settings if "=" in pair)
+    if len(options) != len(settings):
+        raise click.UsageError("--set takes NAME=VALUE")
+    module, _, attribute = known[name].partition(":")
+    simulator = getattr(import_module(module), attribute)
+    run(simulator(data or Path("var/systems") / name, options), panel_port)
+
+
+@main.command()
+@click.argument("action", type=click.Choice(["list"]), default="list")
+def plugins(action: str) -> None:
+    """What is installed, and why something is not."""
+    from gateway.runtime import discover
+
+    found = discover(("first-party",))
+    for name in sorted(found.adapters):
+        click.echo(f"{name:<16} {found.adapters[name].__module__}")
+    for name, reason in sorted(found.failed.items()):
+        click.echo(f"{name:<16} NOT LOADED: {reason}")
+    sys.exit(1 if found.failed else 0)
+
+
+@main.group()
+def keys() -> None:
+    """Keys of platforms: created and shown once, stored hashed."""
+
+
+@keys.command("create")
+@CONFIG
+@click.option("--name", default="", help="who it is for")
+@click.option("--merchant", "merchants", multiple=True, help="may be repeated  [default: all]")
+@click.option("--store", "stores", multiple=True, help="may be repeated  [default: all]")
+@click.option("--scope", "scopes", multiple=True, help="may be repeated  [default: all]")
+def keys_create(
+    config: Path, name: str, merchants: tuple[str, ...], stores: tuple[str, ...], scopes: tuple[str, ...]
+) -> None:
+    """Make a key; it is shown now and never again."""
+    from gateway.api.keys import ALL, SCOPES, create_key
+
+    parts = _parts(config)
+    try:
+        key, made = create_key(
+            parts.database, name=name, merchants=merchants or (ALL,), stores=stores or (ALL,), scopes=scopes or SCOPES
+        )
+    finally:
+        parts.close()
+    click.echo(key)
+    click.echo(f"id {made.id}; it is not shown again", err=True)
+
+
+@keys.command("list")
+@CONFIG
+def keys_list(config: Path) -> None:
+    """All keys, without the keys themselves."""
+    from gateway.api.keys import list_keys
+
+    parts = _parts(config)
+    try:
+        for key in list_keys(parts.database):
+            state = f"revoked {key.revoked:%Y-%m-%d}" if key.revoked else "live"
+            click.echo(f"{key.id}  {key.name:<16} {state}")
+    finally:
+        parts.close()
+
+
+@keys.command("revoke")
+@CONFIG
+@click.argument("key_id")
+def keys_revoke(config: Path, key_id: str) -> None:
+    """Revoke a key; workers know it within seconds."""
+    from gateway.api.keys import revoke_key
+
+    parts = _parts(config)
+    try:
+        revoke_key(parts.database, key_id)
+    finally:
+        parts.close()
+
+
+@main.command()
+@CONFIG
+@click.option("--check", is_flag=True, help="ask every connection whether its system can be reached")
+def merchants(config: Path, check: bool) -> None:
+    """The merchants configured, their stores and connections."""
+    parts = _parts(config)
+    failed = 0
+    try:
+        for merchant in parts.runtime.merchants.values():
+            click.echo(f"{merchant.id}  {merchant.name}  {merchant.industry}  {len(merchant.stores)} stores")
+            for connection in parts.runtime.connections(merchant.id):
+                said = "" if not check else _checked(connection)
+                failed += bool(said and said != "ok")
+                click.echo(f"  {connection.name:<12} {connection.adapter_name:<16} {said}")
+    finally:
+        parts.close()
+    sys.exit(1 if failed else 0)
+
+
+def _checked(connection: Any) -> str:
+    from gateway.domain.errors import AdapterError
+
+    try:
+        connection.check()
+    except AdapterError as error:
+        return f"{type(error).__name__}: {error}"
+    return "ok"
+
+
+@main.command()
+@CONFIG
+@click.argument("merchant_id", required=False)
+def sync(config: Path, merchant_id: str | None) -> None:
+    """Mirror the product libraries."""
+    from gateway.backoffice.sync import sync_products
+
+    parts = _parts(config)
+    try:
+        for merchant in _chosen(parts, merchant_id):
+            click.echo(f"{merchant.id}: {sync_products(parts.engine, merchant.id).read} articles")
+    finally:
+        parts.close()
+
+
+def _chosen(parts: Any, merchant_id: str | None) -> list[Any]:
+    known = parts.runtime.merchants
+    if merchant_id is not None and merchant_id not in known:
+        raise click.UsageError(f"no merchant {merchant_id!r}; there are: {', '.join(known)}")
+    return [known[merchant_id]] if merchant_id else list(known.values())
+
+
+def _day(text: str | None, merchant: Any) -> date:
+    from gateway.engine.basket import business_date
+    from gateway.sdk.adapter import utc_now
+
+    today = business_date(merchant, utc_now())
+    return date.fromisoformat(text) if text else today - timedelta(days=1)
+
+
+@main.command()
+@CONFIG
+@click.argument("merchant_id", required=False)
+@click.option("--date", "day", help="business date, YYYY-MM-DD  [default: yesterday]")
+@click.option("--json", "as_json", is_flag=True)
+def reconcile(config: Path, merchant_id: str | None, day: str | None, as_json: bool) -> None:
+    """Compare the journal with every system's own record of a business date; exit status 1 if anything differs."""
+    from gateway.backoffice.reconcile import reconcile_day
+    from gateway.backoffice.report import print_reconciliation
+
+    parts = _parts(config)
+    differs = False
+    try:
+        for merchant in _chosen(parts, merchant_id):
+            results = reconcile_day(parts.engine, merchant.id, _day(day, merchant))
+            differs |= any(result.differences for result in results)
+            if as_json:
+                click.echo(json.dumps([result.to_json() for result in results], ensure_ascii=False))
+            else:
+                print_reconciliation(results, click.echo)
+    finally:
+        parts.close()
+    sys.exit(1 if differs else 0)
+
+
+@main.command()
+@CONFIG
+@click.argument("merchant_id", required=False)
+@click.option("--date", "day", help="business date, YYYY-MM-DD  [default: yesterday]")
+@click.option("--json", "as_json", is_flag=True)
+def settle(config: Path, merchant_id: str | None, day: str | None, as_json: bool) -> None:
+    """Who earned and who bore what on a business date, by party."""
+    from gateway.backoffice.report import print_settlement
+    from gateway.backoffice.settle import settlement_of
+
+    parts = _parts(config)
+    try:
+        for merchant in _chosen(parts, merchant_id):
+            statement = settlement_of(parts.engine, merchant.id, _day(day, merchant))
+            if as_json:
+                click.echo(json.dumps(statement.to_json(), ensure_ascii=False))
+            else:
+                print_settlement(statement, click.echo)
+    finally:
+        parts.close()
+
+
+@main.command()
+@CONFIG
+@click.argument("merchant_id", required=False)
+def tasks(config: Path, merchant_id: str | None) -> None:
+    """Open cases that need a person."""
+    parts = _parts(config)
+    try:
+        for merchant in _chosen(parts, merchant_id):
+            sql = "SELECT * FROM tasks WHERE merchant = :merchant AND status = 'open' ORDER BY id"
+            rows = parts.database.read(lambda tx, sql=sql, m=merchant: tx.all(sql, {"merchant": m.id}))
+            for row in rows:
+                click.echo(
+                    f"{row['id']}  {row['subject']}  {row['leg']}  {row['kind']}  {row['owner']}: {row['detail']}"
+                )
+    finally:
+        parts.close()
+
+
+@main.command()
+@CONFIG
+def doctor(config: Path) -> None:
+    """Read the configuration, the plugins, the database and every connection; exit status 1 if anything is wrong."""
+    from gateway.runtime import discover
+
+    failed = discover(("first-party",)).failed
+    for name, reason in failed.items():
+        click.echo(f"plugin {name}: {reason}")
+    parts = _parts(config)
+    bad = len(failed)
+    try:
+        health = parts.database.health()
+        click.echo(f"database: {health}")
+        for merchant in parts.runtime.merchants.values():
+            for connection in parts.runtime.connections(merchant.id):
+                said = _checked(connection)
+                bad += said != "ok"
+                click.echo(f"{merchant.id}/{connection.name}: {said}")
+    finally:
+        parts.close()
+    sys.exit(1 if bad else 0)
+
+
+if __name__ == "__main__":
+    main()
