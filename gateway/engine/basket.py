@@ -139,7 +139,8 @@ class Baskets:
             if line.get("slot"):
                 priced.lines.append(self._slot_line(priced, index, line, line_id))
             elif line.get("scale_label") and not line.get("sku"):
-                priced.lines.append({"line_id": line_id, "scale_label": line["scale_label"], "facts": {}})
+                label = line["scale_label"]
+                priced.lines.append({"line_id": line_id, "scale_label": label, "facts": {"scale_label": label}})
             else:
                 priced.lines.append(self._product_line(index, line, line_id, known))
         priced.document["lines"] = [_pricing_line(line) for line in priced.lines]

@@ -250,7 +250,8 @@ class _Plan:
         for back in self.result["lines"]:
             line = lines.get(back.get("line_id", ""))
             if line is not None:
-                quantity = back.get("quantity") or line["quantity"]
+                # A sum given back without goods returns none of them.
+                quantity = back.get("quantity") or "0"
                 found.append({**line, "quantity": quantity, "net_amount": back["amount"]})
         return found
 

@@ -26,6 +26,14 @@ _SLUGS = {
     "bill_closed": "bill-changed",
 }
 
+#: Under which name a problem says what it is about.
+_ID_NAMES = {
+    Kind.CHECKOUT: "checkout_id",
+    Kind.REFUND: "refund_id",
+    Kind.DEPOSIT: "deposit_id",
+    Kind.RELEASE: "deposit_id",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Reply:
@@ -61,7 +69,9 @@ def refusal(saga: Saga, *, kept: bool) -> Problem:
     leg, reason = str(failure.get("leg", "")), str(failure.get("reason", ""))
     extra: dict[str, Any] = {"leg": leg, "reason": reason}
     if kept:
-        extra["checkout_id"] = saga.id
+        extra[_ID_NAMES[saga.kind]] = saga.parent if saga.kind is Kind.RELEASE else saga.id
+        if "request_id" in saga.doc:
+            extra["request_id"] = saga.doc["request_id"]
     if reason == "unavailable" and not kept:
         return Problem("adapter-unavailable", f"{leg}: nothing was sent anywhere; try again", retry_after=5)
     paying = leg.startswith("tender:") and any(item.hook(Phase.PAY) for item in saga.legs() if item.name == leg)

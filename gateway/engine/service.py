@@ -34,11 +34,15 @@ from gateway.store.port import Tx
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Who asks for a change: the merchant (from the credential), the idempotency key, the fingerprint of the body."""
+    """Who asks for a change: the merchant (from the credential), the idempotency key, the fingerprint of the body.
+
+    ``request_id`` is kept with what is accepted, so that a problem that is replayed names the request that met it.
+    """
 
     merchant: str
     key: str
     fingerprint: str
+    request_id: str = ""
 
 
 class Engine:
@@ -115,6 +119,8 @@ class Engine:
             if before is not None:
                 before(tx, new)
 
+        if asked.request_id:
+            saga.doc["request_id"] = asked.request_id
         work = Work(saga, [], secrets, fresh=True)
         until = self.clock.now() + self._inline(asked.merchant)
         try:
@@ -126,10 +132,16 @@ class Engine:
         except Duplicate as duplicate:
             raise self._duplicate(duplicate.saga) from None
         except Lost:
-            return Reply(202, "", location_of(saga))
+            return self._taken_over(asked, saga)
         except StorageError as error:
             raise storage_problem(error) from None
         return self._reply(asked, work)
+
+    def _taken_over(self, asked: Asked, saga: Saga) -> Reply:
+        """Another worker goes on with it: the reply is how it stands now."""
+        reply = changed_reply(*self.load(saga.merchant, saga.kind, saga.id))
+        self.journal.tx(lambda tx: sql.store_reply(tx, asked.merchant, asked.key, reply.status, reply.body))
+        return reply
 
     def _inline(self, merchant_id: str) -> int:
         own = self.merchant(merchant_id).policy.inline_wait_s
@@ -212,7 +224,7 @@ class Engine:
         except KeyTaken:
             return self._after_key_taken(asked)
         except Lost:
-            return Reply(202, "", location_of(saga))
+            return self._taken_over(asked, saga)
         reply = changed_reply(work.saga, work.ops)
         self.journal.tx(lambda tx: sql.store_reply(tx, asked.merchant, asked.key, reply.status, reply.body))
         return reply
