@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from marshmallow import ValidationError, fields, validates_schema
+from marshmallow import INCLUDE, ValidationError, fields, validates_schema
 
 from schemas.basket import BasketRequest, check_basket
 from schemas.fields import Amount, Day, Moment, Resource, Text, Whole, Word
@@ -71,14 +71,22 @@ class TaskRef(Resource):
 class Failure(Resource):
     """Why it failed: which leg, and the reason."""
 
-    leg = fields.String()
-    reason = fields.String()
+    leg = fields.String(required=True)
+    reason = fields.String(required=True)
+    code = fields.String(metadata={"description": "the far system's own code"})
+    message = fields.String()
 
 
 class NextAction(Resource):
-    """What a person must do next."""
+    """What a person must do next; further fields depend on the type and on the channel."""
+
+    class Meta:
+        unknown = INCLUDE
 
     type = Word("show_qr", "await_password", "add_tender", "ask_cashier", required=True)
+    amount = Amount(metadata={"description": "what is still to be paid (add_tender)"})
+    expires_at = Moment()
+    qr_code = fields.String(metadata={"description": "what to show as a QR code (show_qr)"})
 
 
 class Checkout(Resource):

@@ -24,6 +24,8 @@ class Problem(Resource):
     request_id = Text(required=True)
     errors = fields.List(fields.Nested(ProblemError))
     checkout_id = Text(metadata={"description": "the checkout that the problem is about"})
+    refund_id = Text()
+    deposit_id = Text()
     leg = fields.String(metadata={"description": "the leg that failed"})
     reason = fields.String(metadata={"description": "why it failed, as a word"})
     version = fields.String(metadata={"description": "of the bill, as it is now"})

@@ -38,6 +38,14 @@ class Allocation(Resource):
     funding = fields.List(fields.Nested(Funding), required=True)
 
 
+class Component(Resource):
+    """A part of a package, with its share of the package's price."""
+
+    sku = Text(required=True)
+    quantity = Quantity(required=True)
+    net_amount = Amount(required=True)
+
+
 class QuotedLine(Resource):
     """A priced line."""
 
@@ -49,14 +57,26 @@ class QuotedLine(Resource):
     discount_amount = Amount(required=True)
     net_amount = Amount(required=True)
     allocations = fields.List(fields.Nested(Allocation), required=True)
+    components = fields.List(fields.Nested(Component))
+
+
+class Segment(Resource):
+    """A part of a time fee, at one rate."""
+
+    begins = Moment(data_key="from", required=True)
+    ends = Moment(data_key="to", required=True)
+    amount = Amount(required=True)
 
 
 class QuotedFee(Resource):
-    """A fee: time, service, minimum spend, packing."""
+    """A fee: time, service, minimum spend, packing. ``basis_amount`` is what it is reckoned from."""
 
     fee_id = Text(required=True)
     kind = Text(required=True)
+    basis_amount = Amount(required=True)
     amount = Amount(required=True)
+    line_id = Text()
+    segments = fields.List(fields.Nested(Segment), required=True)
 
 
 class Gift(Resource):
@@ -83,6 +103,8 @@ class Applied(Resource):
     id = Text(required=True)
     amount = Amount(required=True)
     times = Whole(0, 1_000_000, required=True)
+    rule = fields.String(metadata={"description": "the benefit's kind of rule"})
+    version = fields.Raw(metadata={"description": "of the campaign's definition"})
     funding = fields.List(fields.Nested(Funding), required=True)
 
 

@@ -73,7 +73,8 @@ def _read_body(operation: Operation, ask: Ask) -> None:
     raw = {} if raw is None else raw
     if operation.idempotent:
         key = idempotency_key(request.environ.get("HTTP_IDEMPOTENCY_KEY"))
-        ask.asked = Asked(ask.merchant_id, key, fingerprint(operation.method, request.path, raw))
+        meaning = fingerprint(operation.method, request.path, raw)
+        ask.asked = Asked(ask.merchant_id, key, meaning, problems.request_id())
     if operation.body_schema is not None:
         ask.body = load_body(operation.body_schema, raw)
     elif raw != {}:
