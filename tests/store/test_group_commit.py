@@ -200,6 +200,27 @@ def test_interrupted_leader_loses_nobody(shop: Database) -> None:
     assert (free(shop, "apple"), sales(shop)) == (95, 5)
 
 
+def test_interruption_in_anothers_unit_loses_nobody(shop: Database) -> None:
+    """A signal may find the leader at work for another: that one's unit, and all others in hand, are then run again."""
+    crowd = Crowd(shop)
+    crowd.hold()
+    signals = [KeyboardInterrupt()]
+
+    def struck(tx: Tx) -> bool:
+        sold = sell("apple", "struck")(tx)
+        if signals:
+            raise signals.pop()
+        return sold
+
+    crowd.start("before", sell("apple", "before"))
+    crowd.start("struck", struck)
+    crowd.start("after", sell("apple", "after"))
+    outcomes = crowd.finish()
+    assert isinstance(outcomes.pop("holder"), KeyboardInterrupt)
+    assert outcomes == {"before": True, "struck": True, "after": True}
+    assert (free(shop, "apple"), sales(shop)) == (97, 3)
+
+
 def test_interruption_of_the_commit_is_told_as_unknown() -> None:
     """What was being committed when a signal came may stand: nobody may be told that it failed or run it again."""
     runs: list[str] = []

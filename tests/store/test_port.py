@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from gateway.store.errors import StorageConflict, StorageMisuse
+from gateway.store.migrate import migrate
 from gateway.store.port import Database, Tx, open_database
+from tests.store.conftest import SHOP
 from tests.store.shop import free, sales, sell, value
 
 
@@ -231,6 +234,25 @@ def test_lock_makes_reading_first_exact(database: Database) -> None:
 
     _run_threads(8, many)
     assert free(database, "apple") == 60
+
+
+def test_grouped_units_are_serialised(grouped_url: str, opened: Callable[..., Database]) -> None:
+    """Two lanes, as of two processes: where units are grouped, even one that reads first without a lock is exact."""
+    lanes = [opened(grouped_url) for _ in range(2)]
+    migrate(lanes[0], [SHOP])
+    lanes[0].tx(lambda tx: tx.execute("INSERT INTO stock (sku, free) VALUES ('apple', 100)"))
+
+    def careless(tx: Tx) -> None:
+        row = tx.one("SELECT free FROM stock WHERE sku = 'apple'")
+        assert row is not None
+        tx.execute("UPDATE stock SET free = :free WHERE sku = 'apple'", {"free": row["free"] - 1})
+
+    def many(number: int) -> None:
+        for _ in range(10):
+            lanes[number % 2].tx(careless)
+
+    _run_threads(8, many)
+    assert free(lanes[0], "apple") == 20
 
 
 def test_health_tells_what_it_is(database: Database) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from gateway.store import driver
 from gateway.store.driver import wal_is_safe
-from gateway.store.errors import StorageDown
+from gateway.store.errors import StorageDown, StorageUnknown
 from gateway.store.migrate import migrate
 from gateway.store.port import Database, Tx, open_database
 from gateway.store.room import Room
@@ -182,6 +182,38 @@ def test_server_that_restarts_is_found_again(
     own_server.start()
     assert database.tx(sell("apple", "bob")), "broken connections must not reach the caller"
     assert database.health().ok
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("grouped", [True, False])
+def test_connection_lost_while_committing_is_unknown(
+    postgres_server: PostgresServer, opened: Callable[..., Database], grouped: bool
+) -> None:
+    """Nobody can tell whether such a commit stands: the unit is neither told as failed nor run again."""
+    database = opened(postgres_server.new_database(), grouped=grouped)
+    migrate(database, [SHOP])
+    database.tx(lambda tx: tx.execute("INSERT INTO stock (sku, free) VALUES ('apple', 100)"))
+    database.tx(lambda tx: tx.execute(_DIE))
+    database.tx(lambda tx: tx.execute(_DIE_AT_COMMIT))
+    runs: list[int] = []
+
+    def unit(tx: Tx) -> bool:
+        runs.append(1)
+        return sell("apple", "ann")(tx)
+
+    with pytest.raises(StorageUnknown):
+        database.tx(unit)
+    assert len(runs) == 1
+    assert free(database, "apple") == 100
+
+
+_DIE = """
+CREATE FUNCTION die() RETURNS trigger LANGUAGE plpgsql
+AS $$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END $$
+"""
+_DIE_AT_COMMIT = """
+CREATE CONSTRAINT TRIGGER die AFTER INSERT ON sale DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION die()
+"""
 
 
 @pytest.mark.postgres
