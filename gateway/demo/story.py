@@ -123,9 +123,8 @@ class Day:
         bills = self.platform.get("/merchants/qinghe/bills", store_id=shop, resource=table)["data"]
         self.story.check("the table's bill is open in the till", 1, len(bills))
         bill = bills[0]
-        self.story.tell(
-            f"bill {bill['bill_id']} of table {table}: {len(bill['lines'])} lines, the till's sum {yuan(bill['due_amount'])}"
-        )
+        lines, due = len(bill["lines"]), yuan(bill["due_amount"])
+        self.story.tell(f"bill {bill['bill_id']} of table {table}: {lines} lines, the till's sum {due}")
         basket = {
             "store_id": shop,
             "source": {"kind": "bill", "ids": [bill["bill_id"]], "version": bill["version"]},

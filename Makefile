@@ -1,0 +1,53 @@
+# Everything that the project needs is installed into .venv by these targets: Python 3.11 or later is all they ask for.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+WORKERS ?= 2
+
+.PHONY: help demo test fast lint types bench simulate soak lock clean schemathesis
+
+help:  ## say what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+$(READY): setup.py requirements.lock plugins/entry_points.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed; install it, or say PYTHON=/path/to/python"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "$(PYTHON) is too old: Python 3.11 or later is needed; say PYTHON=/path/to/python"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' \
+	  || { echo "$(PYTHON) has no venv; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(READY)
+
+demo: $(READY)  ## set everything up, tell the day's story, leave it running
+	$(BIN)/gateway demo $(ARGS)
+
+test: $(READY) lint types  ## the whole suite
+	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+fast: $(READY)  ## the suite without what takes more than seconds
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow" $(ARGS)
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: $(READY)
+	$(BIN)/mypy
+
+bench: $(READY)  ## measure ratios against baselines of the same run
+	$(BIN)/python -m benchmarks.run $(ARGS)
+
+schemathesis: $(READY)  ## five minutes of generated requests against a running server
+	$(BIN)/python -m tests.api.fuzz $(ARGS)
+
+lock: $(READY)  ## write requirements.lock anew
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url \
+	  --python-version 3.11 --extra postgres --extra soap --extra qr --extra test setup.py -o requirements.lock
+
+clean:  ## remove what these targets made
+	rm -rf $(VENV) build dist *.egg-info var .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
