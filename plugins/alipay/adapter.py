@@ -5,9 +5,11 @@ Our key is Alipay's ``out_trade_no`` (and a refund's ``out_request_no``), so tha
 
 from __future__ import annotations
 
+import io
 import secrets
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
+from pathlib import Path
 from typing import Any, ClassVar
 
 from gateway.sdk import (
@@ -41,7 +43,7 @@ from gateway.sdk import (
 )
 from gateway.sdk.transports.files import write_atomically
 from plugins.alipay import mapping
-from plugins.alipay.bill import read_bill
+from plugins.alipay.bill import read_page, unpack
 from plugins.alipay.client import AlipayClient, after_sending
 from plugins.alipay.protocol import (
     MAX_FEN,
@@ -58,6 +60,7 @@ from plugins.alipay.settings import AlipaySettings
 
 PAGE = 500
 MOST_NOTES = 200
+KEPT_BILLS = 7
 IN_FLIGHT = timedelta(seconds=60)
 BILL_READY = "from 09:00 of the next day"
 
@@ -317,20 +320,30 @@ class AlipayAdapter(Adapter):
 
     @hookimpl
     def payment_statement(self, request: StatementRequest) -> Page[StatementRow]:
-        """The trade bill of a day, 500 rows a page; the first page fetches it, the others read what was fetched."""
-        path = self.context.spool / f"bill-{request.business_date.isoformat()}.zip"
-        if not request.cursor or not path.exists():
-            write_atomically(path, self._bill(request.business_date))
+        """The trade bill of a day, 500 rows a page; the first page fetches it, the others read what was fetched.
+
+        With a store, a page holds those of its 500 rows that are the store's.
+        """
+        path = self.context.spool / f"bill-{request.business_date.isoformat()}.csv"
         try:
-            mapped = [mapping.statement_row(row) for row in read_bill(path.read_bytes())]
-            begin = int(request.cursor or "0")
+            if not request.cursor or not path.exists():
+                self._fetch(request.business_date, path)
+            with path.open("rb") as table:
+                rows, cursor = read_page(table, request.cursor, PAGE)
         except ParseError as error:
-            path.unlink()
+            path.unlink(missing_ok=True)
             raise InvalidReply(f"the bill of {request.business_date}: {error}") from None
         store = self.context.settings["store_ids"].get(request.store_id, request.store_id)
-        rows = [row for row in mapped if row is not None and store in ("", row.facts["store_id"])]
-        more = begin + PAGE < len(rows)
-        return Page(items=tuple(rows[begin : begin + PAGE]), next_cursor=str(begin + PAGE) if more else None)
+        mapped = (mapping.statement_row(row) for row in rows if store in ("", row.store_id))
+        return Page(items=tuple(row for row in mapped if row is not None), next_cursor=cursor or None)
+
+    def _fetch(self, day: date, path: Path) -> None:
+        """Fetch a day's bill, and keep its detail table; it has no more of a customer than a masked name."""
+        table = io.BytesIO()
+        unpack(self._bill(day), table)
+        write_atomically(path, table.getvalue())
+        for old in sorted(path.parent.glob("bill-*.csv"))[:-KEPT_BILLS]:
+            old.unlink(missing_ok=True)
 
     def _bill(self, day: date) -> bytes:
         until = self._within("page_timeout_s")

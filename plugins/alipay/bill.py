@@ -13,9 +13,10 @@ import io
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
+from typing import BinaryIO
 
 from plugins.alipay.protocol import ParseError, fen, yuan
 
@@ -29,6 +30,9 @@ SUMMARY_END = f"#{RULE}-业务汇总列表结束{RULE[:36]}"
 DETAIL_NAME, SUMMARY_NAME = "业务明细", "业务明细(汇总)"
 
 _MAX_TABLE = 64_000_000
+_MAX_LINE = 8192
+_CHUNK = 65_536
+_BEGIN, _END = "业务明细列表".encode(ENCODING), "业务明细列表结束".encode(ENCODING)
 _TIME = "%Y-%m-%d %H:%M:%S"
 
 
@@ -95,28 +99,84 @@ _BY_NAME = {name.removesuffix("（元）"): field for name, field in COLUMNS.ite
 _NEEDED = {"trade_no", "out_trade_no", "kind", "finished_at", "total_amount", "receipt_amount", "out_request_no"}
 
 
-def read_bill(archive: bytes) -> list[BillRow]:
-    """The rows of a day's bill, in the file's order. Raises :class:`ParseError`; an empty day gives an empty list."""
+def unpack(archive: bytes, out: BinaryIO) -> None:
+    """Copy the detail table out of a day's zip. Raises :class:`ParseError`, also for a table without its end line."""
     try:
         with zipfile.ZipFile(io.BytesIO(archive)) as bundle:
-            text = _detail(bundle).decode(ENCODING)
+            _copy_detail(bundle, out)
     except (zipfile.BadZipFile, zlib.error, struct.error, UnicodeDecodeError) as error:
         raise ParseError(f"the bill can't be unpacked: {error}") from error
     except (RuntimeError, NotImplementedError, EOFError, OSError, ValueError, IndexError) as error:
         raise ParseError(f"the bill can't be unpacked: {error}") from error
-    return read_detail(text)
 
 
-def read_detail(text: str) -> list[BillRow]:
-    """The rows of a detail table's text. Raises :class:`ParseError` with the line, and if the table has no end line."""
-    lines = text.replace("\r\n", "\n").split("\n")
-    if not any(line.startswith("#") and "业务明细列表结束" in line for line in lines):
-        raise ParseError("the detail table breaks off before its end line")
-    body = [(number, line) for number, line in enumerate(lines, 1) if line.strip() and not line.startswith("#")]
-    if not body:
+def read_page(table: BinaryIO, cursor: str, limit: int) -> tuple[list[BillRow], str]:
+    """Up to ``limit`` rows of a detail table from ``cursor`` on (``""`` begins), and the cursor of the next ones.
+
+    A cursor is the offset and the number of a line, so that a page costs what it holds. Raises :class:`ParseError`.
+    """
+    table.seek(0)
+    lines = _Lines(table, 0, 0)
+    header = next((line for line in lines if not line.startswith("#")), None)
+    if header is None:
         raise ParseError("the detail table has no header")
-    places = _places(_cells(*body[0]))
-    return [_row(number, _cells(number, line), places) for number, line in body[1:]]
+    places = _places(_cells(lines.number, header))
+    if cursor:
+        lines = _Lines(table, *_place(cursor))
+    rows: list[BillRow] = []
+    while len(rows) < limit:
+        line = next(lines, None)
+        if line is None:
+            raise ParseError("the detail table breaks off before its end line")
+        if line.startswith("#"):
+            if "业务明细列表结束" in line:
+                return rows, ""
+            continue
+        rows.append(_row(lines.number, _cells(lines.number, line), places))
+    return rows, f"{table.tell()}:{lines.number}"
+
+
+def read_detail(table: BinaryIO) -> list[BillRow]:
+    """All rows of a detail table. Raises :class:`ParseError` with the line, and if the table has no end line."""
+    return read_page(table, "", 1 << 31)[0]
+
+
+def read_bill(archive: bytes) -> list[BillRow]:
+    """All rows of a day's bill, in the file's order. Raises :class:`ParseError`; an empty day gives an empty list."""
+    table = io.BytesIO()
+    unpack(archive, table)
+    return read_detail(table)
+
+
+class _Lines:
+    """The lines of a table that are not empty, decoded one by one; ``number`` is that of the last."""
+
+    def __init__(self, table: BinaryIO, offset: int, number: int) -> None:
+        self._table, self.number = table, number
+        table.seek(offset)
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        while raw := self._table.readline(_MAX_LINE):
+            self.number += 1
+            if len(raw) == _MAX_LINE:
+                raise ParseError(f"line {self.number} of the bill is too long")
+            try:
+                line = raw.decode(ENCODING).strip("\r\n")
+            except UnicodeDecodeError as error:
+                raise ParseError(f"line {self.number} of the bill is not GBK") from error
+            if line.strip():
+                return line
+        raise StopIteration
+
+
+def _place(cursor: str) -> tuple[int, int]:
+    offset, _, number = cursor.partition(":")
+    if not (offset.isdecimal() and number.isdecimal() and len(cursor) < 40):
+        raise ParseError("not a cursor of a bill")
+    return int(offset), int(number)
 
 
 def write_detail(rows: Iterable[BillRow], seller_id: str, begin: datetime, end: datetime) -> str:
@@ -146,15 +206,27 @@ def pack(seller_id: str, day: str, detail: str, summary: str) -> bytes:
     return out.getvalue()
 
 
-def _detail(bundle: zipfile.ZipFile) -> bytes:
-    """The detail table: the member that has a detail list, whatever its name (old zips carry GBK names unflagged)."""
+def _copy_detail(bundle: zipfile.ZipFile, out: BinaryIO) -> None:
+    """Copy the detail table: the member that has a detail list, whatever its name (old zips have unflagged GBK names).
+
+    Nothing is unpacked beyond 64 MB, whatever the zip says of its members' sizes.
+    """
     for member in bundle.infolist()[:8]:
-        if member.file_size > _MAX_TABLE:
-            raise ParseError("a table of the bill is too long")
         with bundle.open(member) as file:
-            content = file.read(_MAX_TABLE)
-        if "业务明细列表".encode(ENCODING) in content:
-            return content
+            chunk = file.read(_CHUNK)
+            if _BEGIN not in chunk:
+                continue
+            tail, copied = b"", 0
+            while chunk:
+                copied += len(chunk)
+                if copied > _MAX_TABLE:
+                    raise ParseError("a table of the bill is too long")
+                out.write(chunk)
+                tail = (tail + chunk)[-_CHUNK:]
+                chunk = file.read(_CHUNK)
+        if _END not in tail:
+            raise ParseError("the detail table breaks off before its end line")
+        return
     raise ParseError("the bill has no detail table")
 
 

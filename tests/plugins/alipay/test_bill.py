@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
+import time
 import zipfile
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 from hypothesis import given, settings
@@ -19,6 +21,8 @@ from plugins.alipay.bill import (
     pack,
     read_bill,
     read_detail,
+    read_page,
+    unpack,
     write_detail,
     write_summary,
 )
@@ -46,8 +50,12 @@ GOLDEN = "\r\n".join(
 )
 
 
+def table(text: str) -> BinaryIO:
+    return io.BytesIO(text.encode("gb18030"))
+
+
 def test_a_real_layout_is_read() -> None:
-    sale, refund = read_detail(GOLDEN)
+    sale, refund = read_detail(table(GOLDEN))
     assert (sale.kind, sale.out_trade_no, sale.total_amount, sale.fee_amount) == (SALE, "A1", 100, -1)
     assert sale.finished_at == datetime(2026, 11, 22, 10, 0, 5)
     assert sale.red_envelope_amount == 96 and sale.receipt_amount == 100  # the platform's envelope costs us nothing
@@ -58,14 +66,15 @@ def test_columns_are_found_by_their_names() -> None:
     """An account with more features has more columns; the order is not promised either."""
     lines = GOLDEN.split("\r\n")
     moved = [",".join(["新栏目", *line.split(",")]) if not line.startswith("#") and line else line for line in lines]
-    assert [row.total_amount for row in read_detail("\r\n".join(moved))] == [100, -40]
+    assert [row.total_amount for row in read_detail(table("\r\n".join(moved)))] == [100, -40]
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (lambda text: text.replace("业务明细列表结束", ""), "breaks off"),
-        (lambda text: text[: text.index("退款") + 40], "breaks off"),
+        (lambda text: text[: text.index("退款") + 40], "line 6"),
+        (lambda text: text[: text.index("#-----------------------------------------业务明细列表结束")], "breaks off"),
         (lambda text: text.replace("商户订单号", "订单"), "out_trade_no"),
         (lambda text: text.replace("   -0.40", "   -0.4x", 1), "line 7"),
         (lambda text: text.replace("2026-11-22 11:00:00", "yesterday"), "line 7"),
@@ -75,7 +84,7 @@ def test_columns_are_found_by_their_names() -> None:
 )
 def test_a_broken_table_is_refused(change: Any, message: str) -> None:
     with pytest.raises(ParseError, match=message):
-        read_detail(change(GOLDEN))
+        read_detail(table(change(GOLDEN)))
 
 
 TEXT = st.text("中文豆浆abc123 _-.(*)", max_size=12).map(str.strip)
@@ -124,3 +133,44 @@ def test_a_damaged_zip_is_a_parse_error_or_a_bill(data: st.DataObject) -> None:
             read_bill(content)
         except ParseError:
             continue
+
+
+def test_pages_add_up_to_the_whole() -> None:
+    rows = [dataclasses.replace(read_detail(table(GOLDEN))[0], out_trade_no=f"A{number}") for number in range(7)]
+    file = table(write_detail(rows, "2088", DAY, DAY))
+    found, cursor, sizes = [], "", []
+    while True:
+        page, cursor = read_page(file, cursor, 3)
+        found += page
+        sizes.append(len(page))
+        if not cursor:
+            break
+    assert found == rows and sizes == [3, 3, 1]
+    for wrong in ("x", "1", "-1:2", "1:2:3", "９:1", "9" * 50 + ":1"):
+        with pytest.raises(ParseError):
+            read_page(file, wrong, 3)
+
+
+def test_a_zip_that_unpacks_to_more_than_a_bill_is_refused_in_little_memory() -> None:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as bundle, bundle.open("a.csv", "w", force_zip64=True) as file:
+        file.write("#业务明细列表\r\n".encode("gbk"))
+        for _ in range(1100):
+            file.write(b"," * 65_536)
+    sink = Counted()
+    began = time.monotonic()
+    with pytest.raises(ParseError, match="too long"):
+        unpack(out.getvalue(), sink)
+    assert sink.count <= 64_000_000 and time.monotonic() - began < 3
+    with pytest.raises(ParseError, match="line 2 of the bill is too long"):
+        read_detail(io.BytesIO("#业务明细列表\r\n".encode("gbk") + b"," * 10_000_000))
+
+
+class Counted(io.BytesIO):
+    """A file that counts, and keeps nothing."""
+
+    count = 0
+
+    def write(self, data: Any) -> int:
+        self.count += len(data)
+        return len(data)
