@@ -9,7 +9,8 @@ from gateway.sdk import hookimpl
 
 @hookimpl
 def o2o_adapters() -> Sequence[type]:
-    """The adapter class of this plugin."""
+    """The adapter classes of this plugin: the tills, and the head office's members."""
     from plugins.restaurant.adapter import RestaurantAdapter
+    from plugins.restaurant.members import RestaurantMembersAdapter
 
-    return (RestaurantAdapter,)
+    return (RestaurantAdapter, RestaurantMembersAdapter)

@@ -8,8 +8,6 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, ClassVar
 
-from marshmallow import Schema, fields, validate
-
 from gateway.sdk import (
     Adapter,
     AdapterError,
@@ -38,11 +36,8 @@ from gateway.sdk import (
     OrderReturn,
     OrderVoid,
     Page,
-    PathField,
     Product,
     Query,
-    SecretField,
-    Settings,
     StatementRequest,
     StatementRow,
     Traits,
@@ -50,46 +45,16 @@ from gateway.sdk import (
 )
 from plugins.restaurant import mapping
 from plugins.restaurant import protocol_bill as theirs
-from plugins.restaurant.client import Office, OfficeSettings, Till, TillAddress
+from plugins.restaurant.client import Office, Till, TillAddress
 from plugins.restaurant.holding import Holding
 from plugins.restaurant.notes import Notes
 from plugins.restaurant.posting import Posting
 from plugins.restaurant.reading import DishCodes, LeftReader, dish_page, read_day
 from plugins.restaurant.returning import Returning
 from plugins.restaurant.selling import Selling
+from plugins.restaurant.settings import RestaurantSettings, office_settings
 from plugins.restaurant.tenders import reference
 from plugins.restaurant.voiding import void_bill
-
-
-class ShopSchema(Schema):
-    """One shop: its code at the till, and what its till doesn't tell."""
-
-    code = fields.String(required=True, validate=validate.Length(equal=4))
-    url = fields.Url(require_tld=False)
-    service_basis = fields.String(load_default="net", validate=validate.OneOf(["net", "gross"]))
-    rounding = fields.String(load_default="none", validate=validate.OneOf(["none", "jiao", "yuan"]))
-
-
-class RestaurantSettings(Settings):
-    """Settings of a connection; README.md explains each."""
-
-    till_url = fields.Url(required=True, require_tld=False)
-    operator = fields.String(required=True, validate=validate.Length(min=1, max=10))
-    password = SecretField(required=True)
-    office_url = fields.Url(required=True, require_tld=False)
-    brand_id = fields.String(required=True)
-    app_key = fields.String(required=True)
-    app_secret = SecretField(required=True)
-    shops = fields.Dict(
-        keys=fields.String(), values=fields.Nested(ShopSchema), required=True, validate=validate.Length(min=1)
-    )
-    sold_out_folder = PathField()
-    tender_codes = fields.Dict(keys=fields.String(), values=fields.String(), load_default=dict)
-    clear_table = fields.Boolean(load_default=True)
-    takeaway_seats = fields.List(fields.String(validate=validate.Length(min=1, max=6)), load_default=list)
-    unlimited_quantity = fields.Integer(load_default=9999, validate=validate.Range(min=1))
-    timeout_s = fields.Float(load_default=8.0, validate=validate.Range(min=0.1, max=120))
-
 
 #: By how much 抹零 may lower one bill, in fen, rounded up; without it a bill may differ by a fen.
 ROUNDING_STEPS = {"none": 1, "jiao": 10, "yuan": 100}
@@ -121,17 +86,7 @@ class RestaurantAdapter(Adapter):
         super().__init__(context)
         self._settings = context.settings
         self._shops: Mapping[str, Mapping[str, Any]] = context.settings["shops"]
-        self._office = Office(
-            context.http,
-            OfficeSettings(
-                self._settings["office_url"].rstrip("/"),
-                self._settings["brand_id"],
-                self._settings["app_key"],
-                self._settings["app_secret"],
-                self._settings["timeout_s"],
-            ),
-            now=lambda: context.clock().timestamp(),
-        )
+        self._office = Office(context.http, office_settings(context.settings), lambda: context.clock().timestamp())
         self._left = LeftReader(context)
         self._dishes = DishCodes(self._office, context.clock)
         self._notes = Notes(context.store, context.clock)

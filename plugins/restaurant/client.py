@@ -211,13 +211,8 @@ class Office:
 
     def page(self, path: str, query: Mapping[str, str], rows: str) -> Page:
         """One page of a listing. Raises ``Misconfigured``, ``NotSent`` or ``OutcomeUnknown``."""
-        for _ in range(3):
-            token = self.token()
-            reply = self._send(path, {**query, "accessToken": token})
-            if reply.code != TOKEN_EXPIRED:
-                break
-            self._drop(token)
-        _expect_office_ok(reply)
+        reply = self.ask(path, query)
+        expect_office_ok(reply)
         try:
             page = parse_page(reply.data, rows)
         except ParseError as error:
@@ -225,6 +220,27 @@ class Office:
         if str(page.number) != query.get("pageNo", "1"):
             raise InvalidReply("head office: the answer is another page")
         return page
+
+    def ask(self, path: str, fields: Mapping[str, str], timeout_s: float | None = None) -> Reply:
+        """Send one request and return its reply, whatever its code.
+
+        A token that has expired is renewed and the request sent again: it was refused before it was read.
+        """
+        timeout = self.settings.timeout_s if timeout_s is None else min(timeout_s, self.settings.timeout_s)
+        for _ in range(3):
+            token = self._token_first()
+            reply = self._send(path, {**fields, "accessToken": token}, timeout)
+            if reply.code != TOKEN_EXPIRED:
+                break
+            self._drop(token)
+        return reply
+
+    def _token_first(self) -> str:
+        """A token; without one nothing of the request itself has left."""
+        try:
+            return self.token()
+        except OutcomeUnknown as error:
+            raise NotSent(f"no token: {error}") from None
 
     def token(self) -> str:
         """The token in force; a new one is asked for when there is none."""
@@ -242,8 +258,8 @@ class Office:
             "version": "1.0",
             "sign": sign_token_request(own.app_key, own.brand_id, at, own.app_secret.reveal()),
         }
-        reply = self._send("/api/auth/accesstoken", form)
-        _expect_office_ok(reply)
+        reply = self._send("/api/auth/accesstoken", form, own.timeout_s)
+        expect_office_ok(reply)
         token, life = reply.data.get("accessToken"), reply.data.get("expiresIn")
         if not isinstance(token, str) or not token or not isinstance(life, int):
             raise InvalidReply("head office: no token in the answer")
@@ -254,14 +270,14 @@ class Office:
             if self._token == token:
                 self._token = ""
 
-    def _send(self, path: str, fields: Mapping[str, str]) -> Reply:
+    def _send(self, path: str, fields: Mapping[str, str], timeout_s: float) -> Reply:
         # Always a form: a token in a URL would end up in somebody's log.
         answer = self.http.send(
             "POST",
             self.settings.url + path,
             data=encode_form(fields),
             headers={"Content-Type": FORM_TYPE},
-            timeout=self.settings.timeout_s,
+            timeout=timeout_s,
         )
         if answer.status != 200:
             raise OutcomeUnknown(f"head office: HTTP status {answer.status}")
@@ -271,7 +287,7 @@ class Office:
             raise InvalidReply(f"head office: {error}") from None
 
 
-def _expect_office_ok(reply: Reply) -> None:
+def expect_office_ok(reply: Reply) -> None:
     if reply.code == OK:
         return
     if reply.code in (BAD_SIGNATURE, BAD_KEY):

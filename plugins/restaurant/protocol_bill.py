@@ -130,7 +130,7 @@ class Dish:
     on_sale: bool
 
 
-class _Fields:
+class Fields:
     """Typed reads of one JSON object, each naming its place when it fails."""
 
     def __init__(self, value: Any, where: str) -> None:
@@ -165,6 +165,10 @@ class _Fields:
     def thousandths(self, name: str) -> int:
         return thousandths_of(self._value.get(name, 0), f"{self._where}.{name}")
 
+    def raw(self, name: str) -> Any:
+        """What stands there, of any type; an absent object is empty."""
+        return self._value.get(name, {})
+
     def rows(self, name: str) -> list[Any]:
         found = self._value.get(name, [])
         if not isinstance(found, list) or len(found) > 5000:
@@ -174,7 +178,7 @@ class _Fields:
 
 def parse_bill(value: Any, where: str = "bill") -> Bill:
     """Read one bill document."""
-    get = _Fields(value, where)
+    get = Fields(value, where)
     lines = tuple(_line(row, f"{where}.lines[{n}]") for n, row in enumerate(get.rows("lines")))
     tenders = tuple(_tender(row, f"{where}.payways[{n}]") for n, row in enumerate(get.rows("payways")))
     return Bill(
@@ -213,7 +217,7 @@ def parse_bill(value: Any, where: str = "bill") -> Bill:
 
 
 def _line(value: Any, where: str) -> BillLine:
-    get = _Fields(value, where)
+    get = Fields(value, where)
     return BillLine(
         line_no=get.number("lineNo"),
         dish=get.needed("dishCode"),
@@ -237,7 +241,7 @@ def _line(value: Any, where: str) -> BillLine:
 
 
 def _tender(value: Any, where: str) -> TenderRow:
-    get = _Fields(value, where)
+    get = Fields(value, where)
     return TenderRow(
         ts_id=get.number("tsId"),
         pay_code=get.needed("payCode"),
@@ -255,8 +259,8 @@ def _tender(value: Any, where: str) -> TenderRow:
 
 def parse_page(data: Mapping[str, Any], rows_name: str) -> Page:
     """Read one page of the head office; ``rows_name`` is the member that holds its rows."""
-    info = _Fields(data.get("pageInfo"), "pageInfo")
-    rows = _Fields(dict(data), "data").rows(rows_name)
+    info = Fields(data.get("pageInfo"), "pageInfo")
+    rows = Fields(dict(data), "data").rows(rows_name)
     if any(not isinstance(row, dict) for row in rows):
         raise ParseError(f"data.{rows_name}: a row is not an object")
     return Page(info.number("pageNo"), info.number("pageTotal"), info.number("total"), tuple(rows))
@@ -264,7 +268,7 @@ def parse_page(data: Mapping[str, Any], rows_name: str) -> Page:
 
 def parse_dish(value: Any, where: str = "dish") -> Dish:
     """Read one row of the dish list."""
-    get = _Fields(value, where)
+    get = Fields(value, where)
     return Dish(
         code=get.needed("dishCode"),
         name=get.needed("dishName"),
@@ -284,9 +288,9 @@ def parse_dish(value: Any, where: str = "dish") -> Dish:
 
 def parse_left(data: Mapping[str, Any]) -> dict[str, int]:
     """Read the till's sold-out list: dish code → portions left, in thousandths. A dish not listed is not limited."""
-    rows = _Fields(dict(data), "data").rows("list")
+    rows = Fields(dict(data), "data").rows("list")
     found: dict[str, int] = {}
     for number, row in enumerate(rows):
-        get = _Fields(row, f"list[{number}]")
+        get = Fields(row, f"list[{number}]")
         found[get.needed("dishCode")] = get.thousandths("left")
     return found

@@ -15,11 +15,12 @@ from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
 
-from gateway.sdk.simulator import LOOPBACK, Hangup, HttpReply, HttpRequest, Simulator, serve_http
+from gateway.sdk.simulator import LOOPBACK, Fault, Hangup, HttpReply, HttpRequest, Simulator, serve_http
 from plugins.restaurant.protocol import ENCODING, ParseError, decode_form, encode_reply
 from plugins.restaurant.simulator_bill import TillBill
 from plugins.restaurant.simulator_books import books_of
 from plugins.restaurant.simulator_levers import Levers
+from plugins.restaurant.simulator_members import Members
 from plugins.restaurant.simulator_office import HeadOffice, encode
 from plugins.restaurant.simulator_seed import load_dishes, load_shops
 from plugins.restaurant.simulator_soldout import SoldOutWriter
@@ -53,7 +54,8 @@ class RestaurantSimulator(Simulator):
         del self.faults.known["bad_signature"]
         self.store = ChainStore(data / "chain.sqlite")
         self.chain = Chain(self.store, load_shops(), load_dishes(), self.now, self._upload)
-        self.office = HeadOffice(self.chain)
+        self.members = Members(data / "members.sqlite", self.now)
+        self.office = HeadOffice(self.chain, self.members)
         self.tills = {code: Till(self.chain, shop) for code, shop in self.chain.shops.items()}
         self.sold_folder = data / "SOLD"
         every_s = float(self.options.get("soldout_every_s", "300"))
@@ -90,6 +92,7 @@ class RestaurantSimulator(Simulator):
         for thread in closing:
             thread.join()
         self.store.close()
+        self.members.close()
 
     def books(self) -> dict[str, Any]:
         return books_of(self)
@@ -118,6 +121,7 @@ class RestaurantSimulator(Simulator):
         self.faults.set([])
         self._previous.clear()
         self.store.wipe()
+        self.members.wipe()
         self.restart()
         self._seed()
 
@@ -129,6 +133,7 @@ class RestaurantSimulator(Simulator):
         self.office.forget()
 
     def _seed(self) -> None:
+        self.members.seed()
         if self.store.next_number("started") > 1:
             return
         for till in self.tills.values():
@@ -166,9 +171,7 @@ class RestaurantSimulator(Simulator):
         return self._spoil(command, data, encode_reply)
 
     def _serve_office(self, request: HttpRequest) -> HttpReply:
-        operation = "office." + {"getserialdata": "bills", "getserialdatalive": "bills", "getdishs": "dishes"}.get(
-            request.path.rsplit("/", 1)[-1], request.path.rsplit("/", 1)[-1]
-        )
+        operation = _office_operation(request.path)
         self._before(operation)
         if operation != "office.accesstoken" and self.faults.take("token_expiry", operation):
             self.office.forget()
@@ -249,6 +252,8 @@ class RestaurantSimulator(Simulator):
         amount, other = self.faults.take("wrong_amount", operation), self.faults.take("wrong_id", operation)
         if not amount and not other:
             return encoder(0, "ok", data)
+        if operation.startswith("crm."):
+            return encoder(0, "ok", _spoil_receipt(data, amount, other))
         rows = data.get("billList") or [data["bill"] if isinstance(data.get("bill"), dict) else data]
         for row in rows:
             for name in AMOUNT_FIELDS if amount else ():
@@ -256,6 +261,23 @@ class RestaurantSimulator(Simulator):
             if other and "bsId" in row:
                 row["bsId"] = str(row["bsId"])[:-4] + "9999"
         return encoder(0, "ok", data)
+
+
+def _spoil_receipt(data: dict[str, Any], amount: Fault | None, other: Fault | None) -> dict[str, Any]:
+    if amount and "points" in data:
+        data["points"] += amount.value
+        data["money"] += amount.value / 100
+    if other and "requestId" in data:
+        data["requestId"] = data["requestId"][:-4] + "9999"
+    return data
+
+
+def _office_operation(path: str) -> str:
+    """What faults call an operation of the head office: ``office.bills``, ``crm.points.freeze``."""
+    if path.startswith("/api/crm/"):
+        return "crm." + path.removeprefix("/api/crm/").replace("/", ".")
+    last = path.rsplit("/", 1)[-1]
+    return "office." + {"getserialdata": "bills", "getserialdatalive": "bills", "getdishs": "dishes"}.get(last, last)
 
 
 def _close(server: ThreadingHTTPServer) -> None:

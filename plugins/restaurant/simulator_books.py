@@ -27,6 +27,7 @@ def books_of(simulator: RestaurantSimulator) -> dict[str, Any]:
         "settled_bills": sum(1 for bill in bills if bill.state == SETTLED),
         "bills": {bill.bs_id: _bill(bill) for bill in bills},
         "left": _left(simulator),
+        "crm": simulator.members.books(),
     }
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from plugins.restaurant.protocol import ParseError, sign_token_request
 from plugins.restaurant.protocol_bill import KEPT
 from plugins.restaurant.simulator_bill import TillBill, wire
+from plugins.restaurant.simulator_members import Members
 from plugins.restaurant.simulator_seed import APP_KEY, APP_SECRET, BRAND_ID
 from plugins.restaurant.simulator_till import LOCAL, Chain, TillError, stamp
 
@@ -25,7 +26,7 @@ TIMESTAMP_WINDOW_S = 300
 PAGE_SIZE = 50
 #: How far back the real-time query may begin.
 LIVE_WINDOW_S = 15 * 60
-AMOUNTS = ("Money", "Total", "Price", "price", "paid", "due")
+AMOUNTS = ("Money", "money", "Total", "Price", "price", "paid", "due")
 
 
 def floats(value: Any, name: str = "") -> Any:
@@ -47,8 +48,9 @@ def encode(code: int, msg: str = "", data: Mapping[str, Any] | None = None) -> b
 class HeadOffice:
     """The head office of one chain."""
 
-    def __init__(self, chain: Chain) -> None:
+    def __init__(self, chain: Chain, members: Members) -> None:
         self._chain = chain
+        self._members = members
         self._tokens: dict[str, float] = {}
         self._lock = threading.Lock()
         self._commands: dict[str, Callable[[Mapping[str, str]], dict[str, Any]]] = {
@@ -61,12 +63,14 @@ class HeadOffice:
 
     def run(self, path: str, query: Mapping[str, str]) -> dict[str, Any]:
         """Answer one request with the reply's data. Raises ``TillError``."""
-        action = self._commands.get(path)
-        if action is None:
-            raise TillError(40004, "no such interface")
-        if action != self._token:
+        if path != "/api/auth/accesstoken":
             self._check_token(query.get("accessToken", ""))
         try:
+            if path.startswith("/api/crm/"):
+                return floats(self._members.run(path.removeprefix("/api/crm/"), query))  # type: ignore[no-any-return]
+            action = self._commands.get(path)
+            if action is None:
+                raise TillError(40004, "no such interface")
             return action(query)
         except (ParseError, ValueError) as error:
             raise TillError(40009, f"参数错误: {error}") from error

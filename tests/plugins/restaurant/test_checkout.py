@@ -50,6 +50,13 @@ takeaway_seats = ["W01", "W02"]
 timeout_s = 1.0
 [connections.tills.settings.shops]
 sh-01 = { code = "SH01", service_basis = "net", rounding = "jiao" }
+[connections.club]
+adapter = "restaurant-members"
+[connections.club.settings]
+office_url = "<restaurant.office>"
+brand_id = "810001"
+app_key = "qinghe-gateway"
+app_secret = "env:TEST_OFFICE_SECRET"
 [connections.alipay]
 adapter = "alipay"
 insecure_transport = true
@@ -95,17 +102,32 @@ def wallet_keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def start_house(folder: Path, keys: Path, merchant: str) -> House:
+    (folder / "alipay").mkdir()
+    for file in (*keys.glob("*.pem"), keys / "merchant.json"):
+        shutil.copy2(file, folder / "alipay")
+    wallet = AlipaySimulator(folder / "alipay", {"latency_ms": "0"})
+    who = json.loads((folder / "alipay" / "merchant.json").read_text())
+    merchant = merchant.replace("APP", who["app_id"], 1).replace("SELLER", who["seller_id"])
+    chain = RestaurantSimulator(folder / "restaurant", {"soldout_every_s": "0"})
+    return build(folder, merchant, {"alipay": wallet, "restaurant": chain})
+
+
 @pytest.fixture
 def tables(tmp_path: Path, secrets: None, wallet_keys: Path) -> Iterator[House]:
-    (tmp_path / "alipay").mkdir()
-    for file in (*wallet_keys.glob("*.pem"), wallet_keys / "merchant.json"):
-        shutil.copy2(file, tmp_path / "alipay")
-    wallet = AlipaySimulator(tmp_path / "alipay", {"latency_ms": "0"})
-    who = json.loads((tmp_path / "alipay" / "merchant.json").read_text())
-    merchant = CHAIN.replace("APP", who["app_id"], 1).replace("SELLER", who["seller_id"])
-    chain = RestaurantSimulator(tmp_path / "restaurant", {"soldout_every_s": "0"})
-    house = build(tmp_path, merchant, {"alipay": wallet, "restaurant": chain})
+    """Members are the house's."""
+    house = start_house(tmp_path, wallet_keys, CHAIN)
     house.database.tx(seed)
+    yield house
+    house.stop()
+
+
+@pytest.fixture
+def club(tmp_path: Path, secrets: None, wallet_keys: Path) -> Iterator[House]:
+    """Members are the head office's own."""
+    ours, theirs = ('family = "membership"\nconnection = "house"', 'family = "membership"\nconnection = "club"')
+    assert ours in CHAIN
+    house = start_house(tmp_path, wallet_keys, CHAIN.replace(ours, theirs))
     yield house
     house.stop()
 
@@ -279,3 +301,27 @@ def test_the_day_can_be_reconciled_from_the_head_office(tables: House) -> None:
     page = till(tables).statement("order_statement", StatementRequest(business_date=day))
     assert sum(row.amount for row in page.items if row.kind == "sale") == charged(tables)
     assert len({row.key for row in page.items}) == 1
+
+
+#: 孙 of the head office: level V3 pays 90 %, 2000 points, 200.00 paid in, 40.00 on top, 100.00 in advance.
+CLUB_MEMBER, CLUB_PHONE = "C810002", "13800002002"
+
+
+def test_points_and_value_of_the_head_office_pay_a_part_and_come_back(club: House) -> None:
+    before = club.books("restaurant")["crm"]["members"][CLUB_MEMBER]
+    bill = str(seat(club)["bsId"])
+    tenders = [
+        {"method": "stored_value", "amount": 15_000},
+        {"method": "payment_code", "auth_code": CODES[0]},
+    ]
+    request = table_checkout(bill, member={"type": "phone", "value": CLUB_PHONE}, tenders=tenders)
+    reply, body = club.checkout(request)
+    assert (reply.status, body["quote"]["payable_amount"]) == (201, 38_710)
+    assert charged(club) == 38_710 - 15_000
+    after = club.books("restaurant")["crm"]["members"][CLUB_MEMBER]
+    assert sum(before[name] - after[name] for name in ("real", "gift", "pre")) == 15_000
+    assert (after["frozen"], after["points"]) == (0, before["points"] - 500 + 387)
+    assert [code for code, _ in in_force(club, bill)] == ["05", "04", "06", "12"]
+    back = club.refunds.create(club.asked(), body["id"], {})
+    assert (back.status, charged(club)) == (201, 0)
+    assert club.books("restaurant")["crm"]["members"][CLUB_MEMBER] == before

@@ -30,6 +30,7 @@ from gateway.sdk.simulator import COMMON_FAULTS, Fault
 from gateway.testing.context import build
 from plugins import restaurant
 from plugins.restaurant.adapter import RestaurantAdapter
+from plugins.restaurant.members import RestaurantMembersAdapter
 from plugins.restaurant.simulator_seed import APP_SECRET, OPERATOR_PASSWORD
 from tests.plugins.restaurant.support import SITE, Chain, original, ref_of, settings, tender
 
@@ -37,7 +38,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def test_the_plugin_offers_its_adapter() -> None:
-    assert restaurant.o2o_adapters() == (RestaurantAdapter,)
+    assert restaurant.o2o_adapters() == (RestaurantAdapter, RestaurantMembersAdapter)
     assert RestaurantAdapter.name == "restaurant"
 
 
