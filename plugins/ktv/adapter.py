@@ -244,8 +244,9 @@ class KtvAdapter(Adapter):
     def session_close(self, request: SessionClose, call: Call) -> Change:
         """Settle a paid room's bill, or cancel a booking."""
         self._own_store(request.site.store_id)
-        if request.session_id.startswith("Y"):
-            return self._change(call, lambda burst: rooms.cancel_booking(burst, request.session_id, call))
+        number = request.session_id
+        if number.startswith("Y"):
+            return self._change(call, lambda burst: rooms.cancel_booking(burst, number, self.areas, call))
         return self._change(call, lambda burst: posting.close_room(burst, request, call))
 
     # -------------------------------------------------------------- money
@@ -258,6 +259,7 @@ class KtvAdapter(Adapter):
         """
         self._own_store(request.site.store_id)
         session = posting.session_of(request)
+        posting.whole_drinks(request, self.codes)
 
         def post(burst: Burst) -> Change:
             number = self._asking(burst).bill_of(session)

@@ -151,6 +151,13 @@ class Posting:
         return True
 
 
+def whole_drinks(request: OrderPost, codes: Codes) -> None:
+    """Raise ``NotSupported`` for a part of a bottle: the till counts in whole ones."""
+    for line in request.lines:
+        if codes.drink(line) and line.quantity != int(line.quantity):
+            raise NotSupported(f"the till orders whole pieces, not {line.quantity} of {line.sku}")
+
+
 def wanted_rows(request: OrderPost, key: str, codes: Codes) -> list[Row]:
     """The sale's tenders as payment rows."""
     numbered = [(index, tender) for index, tender in enumerate(request.tenders) if tender.amount > 0]
@@ -209,12 +216,8 @@ def posted(bill: replies.Bill, key: str, settled: bool, replayed: bool = False) 
 def ordered_after(bill: replies.Bill, line: OrderLine, code: str, step: Step, seen: set[str]) -> str:
     """The number of the bill's line that is this order line, if it was rung up after the mark; else nothing."""
     for found in bill.lines:
-        same = (found.kind, found.code, found.quantity, found.price) == (
-            "L",
-            code,
-            int(line.quantity),
-            line.unit_amount,
-        )
+        same = (found.kind, found.code) == ("L", code)
+        same &= (found.quantity, found.price) == (int(line.quantity), line.unit_amount)
         if same and int(found.number) > int(step.ref) and found.number not in seen:
             return found.number
     return ""

@@ -114,7 +114,11 @@ def open_room(burst: Burst, request: SessionOpen, wanted: Wanted, areas: tuple[s
 
 
 def find_opening(burst: Burst, rooms: list[replies.RoomRow], wanted: Wanted, step: Step) -> replies.Bill | None:
-    """Our opening, if it happened: the room's bill, or (the room may have been freed) a number after the mark."""
+    """Our opening, if it happened: the room's bill, or an open one with a number after the mark.
+
+    The second way is for a till that forgot its rooms. The mark is the newest bill that any room *showed*, so that a
+    closed bill after it may be of guests who had left before.
+    """
     row = find_room(rooms, wanted.room)
     if row is not None and row.bill > step.ref:
         bill = read_bill(burst, row.bill)
@@ -127,7 +131,7 @@ def find_opening(burst: Burst, rooms: list[replies.RoomRow], wanted: Wanted, ste
             bill = read_bill(burst, number)
         except Refusal:
             return None
-        if wanted.is_it(bill):
+        if wanted.is_it(bill) and bill.state == p.BILL_OPEN:
             return bill
     return None
 
@@ -150,16 +154,11 @@ def book_room(burst: Burst, request: SessionOpen, wanted: Wanted, call: Call) ->
     same room and time, though, so that asking again never books twice; that refusal then leaves the outcome unknown.
     """
     start = p.format_time(request.start)
+    name = p.cut_text(request.contact_name or request.order_no, p.NAME_BYTES)
     again = call.attempt > 1 or first_step(call.steps, "BK") is not None
     try:
         with call.step("BK"):
-            fields = (
-                wanted.room,
-                start,
-                str(wanted.minutes),
-                "",
-                p.cut_text(request.contact_name or request.order_no, p.NAME_BYTES),
-            )
+            fields = wanted.room, start, str(wanted.minutes), "", name
             number = burst.change("BK", *fields, read=replies.read_number)
     except Refusal as refusal:
         if again and refusal.code == p.ROOM_BOOKED:
@@ -229,13 +228,15 @@ def moved(bill: replies.Bill) -> Done:
 # ---------------------------------------------------------------- bookings
 
 
-def cancel_booking(burst: Burst, number: str, call: Call) -> Change:
-    """Cancel a booking; one that is cancelled or lapsed holds no room, so that is done too."""
+def cancel_booking(burst: Burst, number: str, areas: tuple[str, ...], call: Call) -> Change:
+    """Cancel a booking. One that is cancelled or lapsed holds no room: done too. One that was opened is in use."""
     try:
         with call.step("BC", number):
             burst.change("BC", number, read=replies.read_nothing)
     except Refusal as refusal:
-        if refusal.code == p.NO_BOOKING:
-            return Done(ref=number, replayed=True)
-        return mapping.declined(refusal)
+        if refusal.code != p.NO_BOOKING:
+            raise
+        if any(row.booking == number and row.bill for row in read_rooms(burst, areas)):
+            return Declined(reason=DeclineReason.SESSION_STATE, message="the guests of this booking are in the room")
+        return Done(ref=number, replayed=True)
     return Done(ref=number)

@@ -183,7 +183,7 @@ class Till:
         )  # fmt: skip
 
     def drink(self, code="D001", quantity=1, amount=6800, **more):
-        gross = quantity * amount
+        gross = int(quantity * amount)
         return OrderLine(
             line_id=code, sku=code, name=code, quantity=Decimal(quantity), unit_amount=amount, gross_amount=gross,
             discount_amount=0, net_amount=gross, **more,

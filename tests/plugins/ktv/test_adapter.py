@@ -3,6 +3,7 @@
 import socket
 import threading
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 
 import pytest
 from marshmallow import ValidationError
@@ -38,7 +39,7 @@ from gateway.sdk import (
     SlotState,
     StatementRequest,
 )
-from gateway.testing.context import build
+from gateway.testing.context import build, call
 from plugins.ktv import o2o_adapters
 from plugins.ktv import protocol as p
 from plugins.ktv.adapter import KtvAdapter
@@ -293,6 +294,14 @@ def test_a_booking_is_cancelled_once(till):
     assert till.shop.books()["bookings"][booked]["state"] == "cancelled"
 
 
+def test_a_booking_whose_guests_are_in_is_not_cancelled(till):
+    booked = till.once("session_open", later(till)).ref
+    till.shop.do("forward", minutes=290)
+    till.shop.do("command", cmd="OP", fields=["801", "TC03", "180", "4", "", booked])
+    closing = SessionClose(site=till.site(), session_id=booked)
+    assert till.once("session_close", closing).reason is DeclineReason.SESSION_STATE
+
+
 def extension(till, number, minutes=60):
     now = datetime.now(UTC)
     return SessionExtend(
@@ -385,6 +394,13 @@ def test_new_drinks_are_rung_up_before_they_are_paid(till):
         (line["code"], line["quantity"], line["price"]) for line in till.bill(number)["lines"] if line["kind"] == "L"
     ]
     assert rung == [("D001", 2, 6800)], "not the package, and not what the bill had already"
+
+
+def test_half_a_bottle_is_refused_before_anything_is_sent(till):
+    number = till.open("801")
+    with pytest.raises(NotSupported):
+        till.once("order_post", till.sale(number, 16800, lines=[till.drink("D001", Decimal("1.5"))]))
+    assert till.paid(number) == []
 
 
 def test_too_much_money_is_declined_before_the_till_takes_it_as_change(till):
@@ -568,6 +584,26 @@ def test_threads_take_turns_on_the_one_line(till):
     for thread in threads:
         thread.join(20)
     assert len(results) == 4 and till.shop.books()["money"]["taken"] == 4 * 16800
+
+
+def test_two_gateway_processes_want_the_same_room_and_one_gets_it(open_till, tmp_path):
+    """A look and the opening after it share one connection, and the till serves one at a time: nobody gets between."""
+    till = open_till()
+    host, port = till.shop.address.split(":")
+    settings = {"host": host, "port": int(port), "store_id": "s1", "manager_code": "env:KTV_MANAGER"}
+    adapters = [till.adapter] + [build(KtvAdapter, settings, tmp_path) for _ in range(3)]
+    outcomes = []
+
+    def want(adapter, key):
+        outcomes.append(adapter.session_open(till.opening("801"), call(key, seconds=10)))
+
+    threads = [threading.Thread(target=want, args=(adapter, till.key())) for adapter in adapters]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(15)
+    assert sorted(type(outcome).__name__ for outcome in outcomes) == ["Declined"] * 3 + ["Done"]
+    assert len(till.shop.books()["bills"]) == 1
 
 
 def test_a_till_that_is_busy_with_another_program_is_waited_for_and_then_not_sent(till):

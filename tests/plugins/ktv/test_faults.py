@@ -290,6 +290,17 @@ def test_a_bill_from_before_our_mark_is_not_taken_for_ours(till):
     assert isinstance(till.adapter.order_query(query), NotFound)
 
 
+def test_guests_who_had_left_before_are_not_taken_for_ours(till):
+    """The newest bill that a room shows is older than one that is closed already, for the same room and package."""
+    shown, old = till.open("802"), till.open("801")
+    till.shop.do("pay", bill=old, amount=16800)
+    till.shop.do("close", bill=old)
+    till.shop.do("set_state", room="801", state=0)
+    till.shop.fault("drop_before", "OP")
+    outcome, attempts = till.settle("session_open", till.opening("801"))
+    assert attempts == 2 and outcome.ref not in (shown, old)
+
+
 def test_an_extension_by_the_desk_is_not_taken_for_ours(till):
     number = till.open("801")
     till.shop.do("command", cmd="EX", fields=[number, "60"])
