@@ -10,6 +10,7 @@ import pytest
 from gateway.engine.problems import Problem
 from gateway.sdk.simulator import Fault
 from plugins.alipay.simulator import AlipaySimulator
+from plugins.groupbuy.simulator import GroupBuySimulator
 from plugins.ktv.simulator import KtvSimulator
 from tests.engine.kit import build
 
@@ -43,6 +44,22 @@ seller_id = "SELLER"
 timeout_s = 1.0
 app_private_key = "file:<alipay.data>/app_private_key.pem"
 alipay_public_key = "file:<alipay.data>/alipay_public_key.pem"
+[connections.groupbuy]
+adapter = "groupbuy"
+insecure_transport = true
+[connections.groupbuy.settings]
+base_url = "http://<groupbuy.platform>"
+client_key = "tqt-merchant-001"
+client_secret = "file:<groupbuy.data>/client_secret"
+operator_account = "gateway-01"
+operator_name = "网关"
+[connections.groupbuy.settings.poi_ids]
+s1 = "7100000000000000001"
+[connections.groupbuy.settings.packages]
+TC03 = "TC03"
+[[routes]]
+family = "coupons"
+connection = "groupbuy"
 [[routes]]
 family = "payments"
 connection = "alipay"
@@ -74,7 +91,8 @@ def house(tmp_path, monkeypatch):
     who = json.loads((tmp_path / "alipay" / "merchant.json").read_text())
     config = HOUSE.replace("APP", who["app_id"], 1).replace("SELLER", who["seller_id"])
     till = KtvSimulator(tmp_path / "ktv", {"port": str(port), "idle_s": "0.3"})
-    running = build(tmp_path, config.replace("TILL_PORT", str(port)), {"alipay": wallet, "ktv": till})
+    systems = {"alipay": wallet, "ktv": till, "groupbuy": GroupBuySimulator(tmp_path / "groupbuy")}
+    running = build(tmp_path, config.replace("TILL_PORT", str(port)), systems)
     yield running
     running.stop()
 
@@ -122,6 +140,15 @@ def test_an_evening_with_a_deposit_an_hour_more_and_drinks_is_paid_to_the_fen(ho
     assert released.status == 201 and house.books("ktv")["money"]["deposits_held"] == 0
     assert house.books("alipay")["money"]["net"] == bill["total"]
     assert house.books("ktv")["money"]["taken_by_tender"] == {"YJ": 10000, "ZFB": bill["total"] - 10000}
+
+
+def test_a_group_buy_voucher_opens_the_room_and_stands_on_its_bill(house):
+    code = house.running["groupbuy"].simulator.control({"do": "buy", "deal": "TC03"})["codes"][0]
+    reply, body = house.checkout(evening(tenders=[{"method": "voucher", "code": code, "count": 1}]))
+    assert (reply.status, body["tasks"]) == (201, []), body
+    (bill,) = bills(house).values()
+    assert bill["paid"] == bill["total"] == 16800
+    assert house.books("ktv")["money"]["taken_by_tender"] == {"TGQ": 16800}
 
 
 def settled(house, seconds=12):
