@@ -5,11 +5,9 @@ Our key is Alipay's ``out_trade_no`` (and a refund's ``out_request_no``), so tha
 
 from __future__ import annotations
 
-import io
 import secrets
 from collections.abc import Mapping
-from datetime import date, datetime, timedelta
-from pathlib import Path
+from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 from gateway.sdk import (
@@ -41,9 +39,7 @@ from gateway.sdk import (
     Traits,
     hookimpl,
 )
-from gateway.sdk.transports.files import write_atomically
 from plugins.alipay import mapping
-from plugins.alipay.bill import read_page, unpack
 from plugins.alipay.client import AlipayClient, after_sending
 from plugins.alipay.protocol import (
     MAX_FEN,
@@ -57,12 +53,10 @@ from plugins.alipay.protocol import (
     yuan,
 )
 from plugins.alipay.settings import AlipaySettings
+from plugins.alipay.statement import DailyBills
 
-PAGE = 500
 MOST_NOTES = 200
-KEPT_BILLS = 7
 IN_FLIGHT = timedelta(seconds=60)
-BILL_READY = "from 09:00 of the next day"
 
 
 class AlipayAdapter(Adapter):
@@ -95,6 +89,7 @@ class AlipayAdapter(Adapter):
             context.clock,
             token.reveal() if token else "",
         )
+        self._bills = DailyBills(self._client, context)
 
     def check(self) -> None:
         """Ask for a trade that can't exist: that proves address, keys and rights, and changes nothing."""
@@ -320,39 +315,10 @@ class AlipayAdapter(Adapter):
 
     @hookimpl
     def payment_statement(self, request: StatementRequest) -> Page[StatementRow]:
-        """The trade bill of a day, 500 rows a page; the first page fetches it, the others read what was fetched.
-
-        With a store, a page holds those of its 500 rows that are the store's.
-        """
-        path = self.context.spool / f"bill-{request.business_date.isoformat()}.csv"
-        try:
-            if not request.cursor or not path.exists():
-                self._fetch(request.business_date, path)
-            with path.open("rb") as table:
-                rows, cursor = read_page(table, request.cursor, PAGE)
-        except ParseError as error:
-            path.unlink(missing_ok=True)
-            raise InvalidReply(f"the bill of {request.business_date}: {error}") from None
+        """The trade bill of a day, page by page."""
         store = self.context.settings["store_ids"].get(request.store_id, request.store_id)
-        mapped = (mapping.statement_row(row) for row in rows if store in ("", row.store_id))
-        return Page(items=tuple(row for row in mapped if row is not None), next_cursor=cursor or None)
-
-    def _fetch(self, day: date, path: Path) -> None:
-        """Fetch a day's bill, and keep its detail table; it has no more of a customer than a masked name."""
-        table = io.BytesIO()
-        unpack(self._bill(day), table)
-        write_atomically(path, table.getvalue())
-        for old in sorted(path.parent.glob("bill-*.csv"))[:-KEPT_BILLS]:
-            old.unlink(missing_ok=True)
-
-    def _bill(self, day: date) -> bytes:
         until = self._within("page_timeout_s")
-        asked = {"bill_type": "trade", "bill_date": day.isoformat()}
-        reply = self._ask("alipay.data.dataservice.bill.downloadurl.query", asked, until)
-        if reply.code != "10000":
-            raise NotSent(f"there is no bill of {day} (yet): it is made {BILL_READY} ({reply.sub_code})")
-        url = mapping.text(reply, "bill_download_url")
-        return self._client.download(url, timeout=(until - self.context.clock()).total_seconds())
+        return self._bills.page(request.business_date, request.cursor, store, until)
 
     @hookimpl
     def notice_read(self, request: NoticeRequest) -> Notice | None:

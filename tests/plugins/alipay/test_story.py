@@ -16,6 +16,8 @@ from plugins.alipay.simulator import AlipaySimulator
 from tests.engine.conftest import SHOP, seed
 from tests.engine.kit import House, build
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def house(keys: Path, data: Path, tmp_path: Path) -> Iterator[House]:

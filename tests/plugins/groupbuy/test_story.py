@@ -16,6 +16,8 @@ from plugins.groupbuy.simulator import GroupBuySimulator
 from tests.engine.conftest import SHOP, seed
 from tests.engine.kit import House, build
 
+pytestmark = pytest.mark.slow
+
 VOUCHERS = """
 [connections.vouchers]
 adapter = "groupbuy"
