@@ -63,12 +63,12 @@ def _commit(session: Session) -> None:
     try:
         session.control(b"COMMIT")
     except psycopg.Error as error:
-        if connection_lost(error):
-            raise StorageUnknown(f"the connection was lost while committing: {error}") from error
         if may_run_again(error):
             raise RunAgain(_told(error)) from error
         found = _told(error)
-        raise (StorageUnknown(str(found)) if isinstance(found, StorageDown) else found) from error
+        if isinstance(found, StorageDown):
+            raise StorageUnknown(f"while committing: {found}") from error
+        raise found from error
 
 
 def _told(error: psycopg.Error) -> StorageError:

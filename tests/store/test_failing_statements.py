@@ -104,7 +104,7 @@ def test_any_statement_may_fail(tmp_path: Path, code: int, ends: bool, careful: 
 
 
 def _batch(database: SqliteDatabase, at: int) -> dict[str, object]:
-    """Five units in one batch, the second of which fails after it has written; what came of each."""
+    """Five units in one batch, the third of which fails after it has written; what came of each."""
     group = database._process.writer.group
     outcomes: dict[str, object] = {}
     met: list[bool] = []
@@ -125,9 +125,12 @@ def _batch(database: SqliteDatabase, at: int) -> dict[str, object]:
         except Exception as error:
             outcomes[name] = error
 
-    units = {name: sell("apple", f"{at} {name}") for name in ("one", "two", "three")}
+    units: dict[str, Callable[[Tx], object]] = {
+        n: sell("apple", f"{at} {n}") for n in ("one", "refused", "two", "three")
+    }
+    units["refused"] = refused
     threads = [threading.Thread(target=run, args=("leader", leading))]
-    threads += [threading.Thread(target=run, args=item) for item in ({"refused": refused} | units).items()]
+    threads += [threading.Thread(target=run, args=item) for item in units.items()]
     for thread in threads:
         thread.start()
         time.sleep(0.001)

@@ -17,6 +17,7 @@ from gateway.store.driver import connect
 from gateway.store.errors import StorageBusy, StorageMisuse
 from gateway.store.migrate import Migration, migrate, pending
 from gateway.store.port import Database, Tx, open_database
+from tests.store.conftest import SHOP
 from tests.store.shop import free, sales, sell, value
 from tests.store.worker import SLOW
 
@@ -52,6 +53,18 @@ def test_last_items_are_sold_once(database: Database, url: str) -> None:
     had = [int(said(worker)) for worker in workers]
     assert sum(had) == 100
     assert (free(database, "apple"), sales(database)) == (0, 100)
+
+
+def test_no_process_starves_another(grouped_url: str, opened: Callable[..., Database]) -> None:
+    """Two processes that write all the time take turns; SQLite's own busy handler lets one wait for seconds."""
+    database = opened(grouped_url)
+    migrate(database, [SHOP])
+    database.tx(lambda tx: tx.execute("INSERT INTO stock (sku, free) VALUES ('apple', 0)"))
+    outs = [said(worker) for worker in [start("hammer", grouped_url, "1.5") for _ in range(2)]]
+    writes, waits = zip(*(map(int, out.split()) for out in outs), strict=True)
+    assert free(database, "apple") == sum(writes)
+    assert min(writes) * 4 >= max(writes), f"unequal turns: {writes}"
+    assert max(waits) < 1000, f"a write waited {max(waits)} ms"
 
 
 def test_kill_loses_nothing_acknowledged(database: Database, url: str, tmp_path: Path) -> None:

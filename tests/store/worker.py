@@ -52,6 +52,20 @@ def append(database: Database, name: str) -> None:
     _threads(4, work)
 
 
+def hammer(database: Database, seconds: str) -> None:
+    """Write from four threads for so long; say how many writes and the longest wait in milliseconds."""
+    waits: list[float] = []
+    until = time.monotonic() + float(seconds)
+
+    def work(_: int) -> None:
+        while (started := time.monotonic()) < until:
+            database.tx(lambda tx: tx.execute("UPDATE stock SET free = free + 1 WHERE sku = 'apple'"))
+            waits.append(time.monotonic() - started)
+
+    _threads(4, work)
+    say(len(waits), int(max(waits) * 1000))
+
+
 def upgrade(database: Database) -> None:
     """Run the migrations; say which ones this process has run."""
     say(len(migrate(database, SLOW)))
@@ -129,6 +143,7 @@ def _threads(count: int, work: Callable[[int], None]) -> None:
 _COMMANDS: dict[str, Callable[..., None]] = {
     "buy": buy,
     "append": append,
+    "hammer": hammer,
     "upgrade": upgrade,
     "fill": fill,
     "small_files": small_files,
