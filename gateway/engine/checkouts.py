@@ -18,6 +18,7 @@ from gateway.engine.requests import tenders_of
 from gateway.engine.retender import retendered
 from gateway.engine.seams import Secrets
 from gateway.engine.service import Asked, Engine
+from gateway.engine.tillprice import compare_with_till
 from gateway.engine.views import checkout_view, moment, quote_view
 from gateway.pricing import parse_campaigns
 from gateway.store import holds as holds_sql
@@ -103,6 +104,7 @@ class Checkouts:
         self._refuse_used_number(asked.merchant, request["order_no"])
         priced = self._price(asked.merchant, request, may_price)
         self._expected(priced, request)
+        compare_with_till(priced)
         secrets = Secrets()
         saga = self._plan(asked.merchant, request, priced, secrets)
         return self.engine.start(asked, saga, secrets)

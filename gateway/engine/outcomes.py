@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.domain.errors import AdapterError, NotSent, PluginError
+from gateway.domain.errors import AdapterError, NotSent, NotSupported, PluginError
 from gateway.domain.outcomes import Answer, Change, Declined, Done, NotFound, Pending
 from gateway.domain.traits import Traits
 from gateway.engine.model import Op, OpState, Timing
@@ -46,6 +46,8 @@ def apply_sent(
             _pending(op, result, traits, timing, now)
         case NotSent() if not op.outcome.get("maybe"):
             op.state = OpState.NOT_SENT
+            # What a system cannot do it cannot do in a minute either: that is a person's case at once.
+            op.outcome["unsupported"] = isinstance(result, NotSupported)
             op.outcome["error"] = f"{type(result).__name__}: {result}"
             op.next_at = now + timing.backoff(op.attempts)
         case _:

@@ -79,6 +79,8 @@ class Pursuer:
                 return DONE
             case OpState.DECLINED:
                 return REFUSED
+            case OpState.NOT_SENT if op.outcome.get("unsupported"):
+                return Pursuit(Way.STUCK)
             case OpState.NOT_SENT | OpState.GONE:
                 return self._when(op, self.send(leg, hook, op))
         return self.settle_unknown(leg, op, far)

@@ -23,6 +23,11 @@ def moment(milliseconds: int) -> datetime:
     return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
+def site_from(data: Json) -> Site:
+    """A site as it is kept in a record."""
+    return Site(**{**data, "business_date": date.fromisoformat(data["business_date"])})
+
+
 def site_of(saga: Saga) -> Site:
     data = saga.doc["site"]
     return Site(**{**data, "business_date": date.fromisoformat(data["business_date"])})
