@@ -5,6 +5,8 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
+DEMO = [f"config/demo/{file.name}" for file in sorted((HERE / "config/demo").glob("*.toml"))]
+STATIC = ["html", "css", "js", "png", "toml", "json", "mo", "md"]
 
 setup(
     name="o2o-gateway",
@@ -20,10 +22,10 @@ setup(
     # The configuration's examples and the server's settings; gateway.folders finds them in a checkout and in a wheel.
     data_files=[
         ("share/o2o-gateway/config", ["config/gateway.toml", "config/gunicorn.conf.py"]),
-        ("share/o2o-gateway/config/demo", [f"config/demo/{file.name}" for file in sorted((HERE / "config/demo").glob("*.toml"))]),
+        ("share/o2o-gateway/config/demo", DEMO),
     ],
     package_data={
-        "gateway": ["**/*.html", "**/*.css", "**/*.js", "**/*.png", "**/*.toml", "**/*.json", "**/*.mo", "**/*.md", "py.typed"],
+        "gateway": [*(f"**/*.{ending}" for ending in STATIC), "py.typed"],
         "plugins": ["entry_points.txt", "**/*.md", "**/*.toml", "**/*.wsdl", "**/*.json", "**/*.csv"],
     },
     install_requires=[

@@ -14,9 +14,8 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from io import TextIOBase
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TextIO
 
 import requests
 
@@ -124,7 +123,7 @@ class Stage:
         told = json.loads(line)
         return System(name, process, told["addresses"], told["panel"], folder)
 
-    def _log(self, name: str) -> TextIOBase:
+    def _log(self, name: str) -> TextIO:
         folder = self.data / "logs"
         folder.mkdir(parents=True, exist_ok=True)
         return (folder / f"{name}.log").open("w", encoding="utf-8")

@@ -107,9 +107,9 @@ class StatementRow:
     """One record in the far system's books, for reconciliation.
 
     ``key`` is our key where the system kept it (else ``""``), ``ref`` its own number, ``original_ref`` what a refund or
-    return refers to. Money is signed as the merchant sees it: taken +, given back −; so are coupons, in uses. Points and
-    stored value are signed as the member's balance moves: spent −, earned or paid in +. ``fee_amount`` is the channel's
-    fee, positive.
+    return refers to. Money is signed as the merchant sees it: taken +, given back −; so are coupons, in uses. Points
+    and stored value are signed as the member's balance moves: spent −, earned or paid in +. ``fee_amount`` is the
+    channel's fee, positive.
     """
 
     kind: str

@@ -29,8 +29,7 @@ def site_from(data: Json) -> Site:
 
 
 def site_of(saga: Saga) -> Site:
-    data = saga.doc["site"]
-    return Site(**{**data, "business_date": date.fromisoformat(data["business_date"])})
+    return site_from(saga.doc["site"])
 
 
 def tenders_of(saga: Saga) -> list[Json]:

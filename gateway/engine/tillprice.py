@@ -31,7 +31,8 @@ def compare_with_till(priced: Priced) -> None:
     try:
         theirs = till.bill_price(request).payable_amount
     except AdapterError:
-        raise Problem("adapter-unavailable", "the till does not tell its sum; nothing was sent", retry_after=5) from None
+        detail = "the till does not tell its sum; nothing was sent"
+        raise Problem("adapter-unavailable", detail, retry_after=5) from None
     ours = priced.quote["payable_amount"]
     if theirs != ours:
         detail = f"the till says {theirs}, the gateway {ours}: see the campaigns of both"

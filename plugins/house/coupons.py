@@ -182,8 +182,8 @@ def insert(
     days = template.get("valid_days")
     tx.execute(
         "INSERT INTO house_coupons (merchant, code, kind, template, title, member_ref, terms, expires, initial,"
-        " available, balance) VALUES (:merchant, :code, :kind, :template, :title, :member_ref, :terms, :expires, :count,"
-        " :count, :balance) ON CONFLICT DO NOTHING",
+        " available, balance) VALUES (:merchant, :code, :kind, :template, :title, :member_ref, :terms, :expires,"
+        " :count, :count, :balance) ON CONFLICT DO NOTHING",
         {
             "merchant": merchant,
             "code": code,
