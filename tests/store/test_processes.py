@@ -15,6 +15,7 @@ import pytest
 
 from gateway.store.driver import connect
 from gateway.store.errors import StorageBusy, StorageMisuse
+from gateway.store.filelock import TurnLock
 from gateway.store.migrate import Migration, migrate, pending
 from gateway.store.port import Database, Tx, open_database
 from tests.store.conftest import SHOP
@@ -65,6 +66,35 @@ def test_no_process_starves_another(grouped_url: str, opened: Callable[..., Data
     assert free(database, "apple") == sum(writes)
     assert min(writes) * 4 >= max(writes), f"unequal turns: {writes}"
     assert max(waits) < 1000, f"a write waited {max(waits)} ms"
+
+
+def test_who_waits_comes_before_who_has_just_written(tmp_path: Path) -> None:
+    """Without the second lock whoever has just released takes it again before a sleeper wakes (waits of 200 ms)."""
+    path, order = tmp_path / "gateway.db", list[str]()
+    first, second = TurnLock(path), TurnLock(path)
+    deadline = time.monotonic() + 10
+    first.acquire(deadline)
+
+    def wait() -> None:
+        second.acquire(deadline)
+        order.append("waiter")
+        time.sleep(0.05)
+        order.append("waiter done")
+        second.release()
+
+    waiter = threading.Thread(target=wait)
+    waiter.start()
+    time.sleep(0.05)
+    first.release()
+    first.acquire(deadline)
+    order.append("writer again")
+    waiter.join(5)
+    assert order == ["waiter", "waiter done", "writer again"]
+    with pytest.raises(StorageBusy):
+        second.acquire(time.monotonic() + 0.05)
+    first.close()
+    second.acquire(deadline)
+    second.close()
 
 
 def test_kill_loses_nothing_acknowledged(database: Database, url: str, tmp_path: Path) -> None:
