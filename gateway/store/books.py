@@ -1,0 +1,89 @@
+"""What the back office and the console read: operations, settlement entries, checkouts. Reconciliations are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gateway.store.port import Row, Tx
+
+_OPS = """
+SELECT o.*, s.kind AS saga_kind, s.number, s.parent, s.doc, s.amount, s.merchant, s.progress
+FROM ops o JOIN sagas s ON s.id = o.saga_id
+"""
+OPS_OF_DAY = f"""{_OPS}
+WHERE s.merchant = :merchant AND o.connection = :connection AND s.created < :until AND s.updated >= :since
+ORDER BY o.first_sent, o.key
+"""
+OPS_OF_SAGA = f"{_OPS} WHERE o.saga_id = :saga_id AND o.connection = :connection ORDER BY o.first_sent, o.key"
+OWNER = "SELECT o.key, o.saga_id, o.connection, s.merchant FROM ops o JOIN sagas s ON s.id = o.saga_id"
+HURRY_OPS = """
+UPDATE ops SET next_at = :now WHERE saga_id = :saga_id AND next_at > :now
+  AND EXISTS (SELECT 1 FROM sagas WHERE id = :saga_id AND lease_until < :now)
+"""
+HURRY = "UPDATE sagas SET due_at = :now WHERE id = :saga_id AND (due_at IS NULL OR due_at > :now)"
+INSERT_RECONCILIATION = """
+INSERT INTO reconciliations (id, merchant, business_date, connection, family, counts, differences, closed)
+VALUES (:id, :merchant, :business_date, :connection, :family, :counts, :differences, :closed)
+"""
+ENTRIES = """
+SELECT subject, party, kind, basis_amount, amount FROM settlement_entries
+WHERE merchant = :merchant AND business_date = :business_date ORDER BY created, id
+"""
+SETTLED_SAGAS = """
+SELECT * FROM sagas WHERE merchant = :merchant AND kind IN ('checkout', 'refund') AND state = 'completed'
+  AND created >= :since AND doc LIKE :pattern ORDER BY id
+"""
+CHECKOUTS = """
+SELECT * FROM sagas WHERE merchant = :merchant AND kind = 'checkout' AND created >= :since AND created < :until
+ORDER BY created DESC, id DESC LIMIT :limit
+"""
+
+
+def day_pattern(business_date: str) -> str:
+    """A pattern for ``LIKE`` that every document of a business date fits."""
+    return f'%"business_date":"{business_date}"%'
+
+
+def ops_of_day(tx: Tx, merchant: str, connection: str, since: int, until: int) -> list[Row]:
+    """Operations on a connection whose sagas were under way between two moments (milliseconds), with their sagas."""
+    asked = {"merchant": merchant, "connection": connection, "since": since, "until": until}
+    return tx.all(OPS_OF_DAY, asked)
+
+
+def ops_of_saga(tx: Tx, saga_id: str, connection: str) -> list[Row]:
+    """A saga's operations on one connection, with the saga."""
+    return tx.all(OPS_OF_SAGA, {"saga_id": saga_id, "connection": connection})
+
+
+def owner_of(tx: Tx, key: str) -> Row | None:
+    """Whose operation a key is, or the end of a key where a far system keeps no more; of any merchant."""
+    exact = tx.one(f"{OWNER} WHERE o.key = :key", {"key": key})
+    return exact or tx.one(f"{OWNER} WHERE o.key LIKE :end", {"end": f"%{key}"})
+
+
+def hurry(tx: Tx, saga_id: str, now: int) -> None:
+    """Make a saga due: whoever recovers next looks at it. Nothing else of it is changed."""
+    tx.execute(HURRY_OPS, {"saga_id": saga_id, "now": now})
+    tx.execute(HURRY, {"saga_id": saga_id, "now": now})
+
+
+def insert_reconciliation(tx: Tx, row: Mapping[str, Any]) -> None:
+    """Keep what a reconciliation came to; every run is a row of its own."""
+    tx.execute(INSERT_RECONCILIATION, row)
+
+
+def entries(tx: Tx, merchant: str, business_date: str) -> list[Row]:
+    """The settlement entries of a business date."""
+    return tx.all(ENTRIES, {"merchant": merchant, "business_date": business_date})
+
+
+def settled_sagas(tx: Tx, merchant: str, business_date: str, since: int) -> list[Row]:
+    """Completed checkouts and refunds of a business date, created from ``since`` (milliseconds) on."""
+    asked = {"merchant": merchant, "since": since, "pattern": day_pattern(business_date)}
+    return tx.all(SETTLED_SAGAS, asked)
+
+
+def checkouts(tx: Tx, merchant: str, since: int, until: int, limit: int) -> list[Row]:
+    """Checkouts created between two moments (milliseconds), newest first."""
+    return tx.all(CHECKOUTS, {"merchant": merchant, "since": since, "until": until, "limit": limit})
