@@ -31,7 +31,7 @@ RESOURCES = (merchants, goods, members, checkouts, refunds, deposits, tasks, eve
 def install_api(app: Flask, parts: Parts) -> None:
     """Give the app everything that it answers to."""
     app.url_map.strict_slashes = True
-    app.config["MAX_CONTENT_LENGTH"] = parts.config.server.max_body_bytes
+    app.config["MAX_CONTENT_LENGTH"] = parts.config.server.max_body_bytes + 1  # see read_bytes
     problems.install(app)
     serving.install(app, parts, Authenticator(parts.database))
     callbacks.install(app, parts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flask import Flask, Response, request
 
+from gateway.api.bodies import read_bytes
 from gateway.api.parts import Parts
 from gateway.domain.messages import NoticeRequest
 
@@ -25,5 +26,5 @@ def _received() -> NoticeRequest:
         method=request.method,
         query=request.query_string.decode("latin-1"),
         headers={name.lower(): value for name, value in request.headers.items()},
-        body=request.get_data(cache=False),
+        body=read_bytes(request),
     )

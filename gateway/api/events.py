@@ -42,7 +42,14 @@ class _Waiting:
 _waiting = _Waiting()
 
 
-@operation("GET", "/v1/events", query=EventQuery, returns={200: EventList}, scopes=("event:read",))
+@operation(
+    "GET",
+    "/v1/events",
+    query=EventQuery,
+    returns={200: EventList},
+    scopes=("event:read",),
+    problems=("not-found",),
+)
 def list_events(ask: Ask) -> Json:
     """Events after the one named by ``after``, in order; with ``wait`` the reply comes as soon as there is one.
 

@@ -142,8 +142,8 @@ def build(folder: Path) -> Gateway:
     return gateway
 
 
-def write_config(folder: Path, running: Mapping[str, Running], port: int = 18_080) -> Path:
-    """``gateway.toml`` and the merchants' files."""
+def write_config(folder: Path, running: Mapping[str, Running], port: int = 18_080, scale: str = "0.05") -> Path:
+    """``gateway.toml`` and the merchants' files; ``scale`` multiplies the times that adapters declare."""
     merchants = _made(folder / "merchants")
     shop = _filled((HERE / "shop.toml").read_text(encoding="utf-8"), running, folder)
     for name in SHOPS:
@@ -153,7 +153,8 @@ def write_config(folder: Path, running: Mapping[str, Running], port: int = 18_08
     (folder / "manager").write_text(MANAGER_CODE, encoding="utf-8")
     (folder / "manager").chmod(0o600)
     file = folder / "gateway.toml"
-    file.write_text((HERE / "gateway.toml").read_text(encoding="utf-8").replace("18080", str(port)), encoding="utf-8")
+    text = (HERE / "gateway.toml").read_text(encoding="utf-8").replace("18080", str(port))
+    file.write_text(text.replace("scale = 0.05", f"scale = {scale}"), encoding="utf-8")
     return file
 
 
