@@ -215,8 +215,8 @@ class Aftermath:
             if self.refund.returned[i] == line.quantity:
                 sales.append(LineSale(line.counter_id, 0, 0))
                 continue
-            for step, shares in zip(self.sale.steps, self.kept.shares, strict=True):
-                funding = MERCHANT if step.benefit is None else step.benefit.funding
+            for benefit, shares in self.kept.shares:
+                funding = MERCHANT if benefit is None else benefit.funding
                 for party, amount in fund(shares.get(i, 0), shares_of(basket, line, funding)):
                     sale.borne[party] = sale.borne.get(party, 0) + amount
             sales.append(sale)

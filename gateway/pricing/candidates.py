@@ -1,5 +1,6 @@
 """From a basket's campaigns and coupons to the candidates of the search, and the reasons of those that are none."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -90,15 +91,13 @@ def candidates_of(basket: Basket) -> tuple[list[Candidate], list[Rejection]]:
         reason = barred(basket, benefit)
         if reason is None:
             lines, measured = _targets(basket, benefit, discountable)
-            if not lines and not (benefit.action == "gift" and measured):
+            if not lines:
                 reason = "scope"
         if reason is not None:
             rejected.append(Rejection(benefit, reason))
             continue
         found.append(_candidate(basket, benefit, lines, measured))
-    found.sort(key=lambda c: (PHASES[c.benefit.stage], c.benefit.priority))
-    _mark_conflicts(found)
-    return found, rejected
+    return _in_order(found), rejected
 
 
 def _candidate(basket: Basket, benefit: Benefit, lines: tuple[int, ...], measured: tuple[int, ...]) -> Candidate:
@@ -107,10 +106,17 @@ def _candidate(basket: Basket, benefit: Benefit, lines: tuple[int, ...], measure
     return Candidate(benefit, lines, measured, quantity, taken_off, at_most)
 
 
-def candidate_for(basket: Basket, benefit: Benefit) -> Candidate:
-    """The candidate of a benefit that is known to be in force."""
+def candidates_for(basket: Basket, benefits: Iterable[Benefit]) -> list[Candidate]:
+    """The candidates of benefits that are known to be in force, in the order of application; none without a line."""
     discountable = tuple(i for i, line in enumerate(basket.lines) if line.discountable)
-    return _candidate(basket, benefit, *_targets(basket, benefit, discountable))
+    targets = ((benefit, *_targets(basket, benefit, discountable)) for benefit in benefits)
+    return _in_order([_candidate(basket, *target) for target in targets if target[1]])
+
+
+def _in_order(found: list[Candidate]) -> list[Candidate]:
+    found.sort(key=lambda c: (PHASES[c.benefit.stage], c.benefit.priority))
+    _mark_conflicts(found)
+    return found
 
 
 def _mark_conflicts(candidates: list[Candidate]) -> None:

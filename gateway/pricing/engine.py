@@ -22,7 +22,7 @@ def price(basket: Basket) -> Quote:
     """
     candidates, rejected = candidates_of(basket)
     choice = best_choice(basket, candidates)
-    steps, nets, left_out = _replay(basket, candidates, choice)
+    steps, nets, left_out = apply_choice(basket, candidates, choice)
     fees = fee_results(basket, nets)
     return _pay(basket, tuple(steps), nets, (*rejected, *left_out), fees, choice.exact)
 
@@ -67,7 +67,7 @@ def _pay(
     )
 
 
-def _replay(
+def apply_choice(
     basket: Basket, candidates: list[Candidate], choice: Choice
 ) -> tuple[list[Step], list[int], list[Rejection]]:
     """Apply the winning set in order, and see at each place what the others would have given."""

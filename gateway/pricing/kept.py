@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gateway.pricing.candidates import PHASES, candidate_for
-from gateway.pricing.combine import advance, start_state
+from gateway.pricing.candidates import PHASES, candidates_for
+from gateway.pricing.combine import advance, best_choice, start_state
 from gateway.pricing.effects import Outcome, State, evaluate, member_shares
+from gateway.pricing.engine import apply_choice
 from gateway.pricing.model import Basket, Benefit, Line
 from gateway.pricing.parse_basket import parse
 from gateway.pricing.parse_benefit import parse_campaigns
@@ -33,15 +34,16 @@ class Sale:
 
     basket: Basket
     steps: tuple[PastStep, ...]
+    in_force: tuple[Benefit, ...]
     snapshot: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """By line of the sale: what is kept costs, and each step's share and what it still gives."""
+    """What is kept costs, by line of the sale; who takes how much off it; what each of the sale's steps still gives."""
 
     nets: list[int]
-    shares: list[dict[int, int]]
+    shares: list[tuple[Benefit | None, dict[int, int]]]
     outcomes: list[Outcome]
 
 
@@ -61,7 +63,9 @@ def read_sale(snapshot: Mapping[str, Any]) -> Sale:
         )
         for step in snapshot["steps"]
     )
-    return Sale(basket, steps, snapshot)
+    used = {step.id for step in steps if step.kind == "coupon"}
+    coupons = tuple(coupon for coupon in basket.coupons if coupon.id in used)
+    return Sale(basket, steps, (*campaigns, *coupons), snapshot)
 
 
 def kept_part(amount: int, quantity: int, returned: int) -> int:
@@ -95,9 +99,40 @@ class Replay:
         )
 
     def run(self) -> Kept:
-        """Every step in its order, on the kept lines."""
+        """The kept lines under the sale's benefits: priced anew when all are recomputed, else step by step."""
+        return self._priced_anew() if self._all_recomputed() else self._step_by_step()
+
+    def _all_recomputed(self) -> bool:
+        if self.policy is not None:
+            return self.policy == "recompute"
+        return all(step.benefit is None or step.benefit.on_return == "recompute" for step in self.sale.steps)
+
+    def _priced_anew(self) -> Kept:
+        """The best price of what is kept, as if nothing else had been bought."""
+        candidates = candidates_for(self.basket, self.sale.in_force)
+        steps, nets, rejected = apply_choice(self.basket, candidates, best_choice(self.basket, candidates))
+        found = {(step.kind, step.id): step.outcome for step in steps}
+        for rejection in rejected:
+            if rejection.benefit is not None:
+                found[rejection.benefit.source, rejection.benefit.id] = Outcome(reason=rejection.reason)
+        gone = Outcome(reason="threshold")
+        shares = [(step.benefit, self._by_place(step.outcome)) for step in steps]
+        return Kept(self._all_lines(nets), shares, [found.get((s.kind, s.id), gone) for s in self.sale.steps])
+
+    def _by_place(self, outcome: Outcome) -> dict[int, int]:
+        return {self.places[i]: share for i, share in outcome.shares or ()}
+
+    def _all_lines(self, kept: list[int]) -> list[int]:
+        """By line of the sale, nothing for those that are back."""
+        nets = [0] * len(self.sale.basket.lines)
+        for position, net in zip(self.places, kept, strict=True):
+            nets[position] = net
+        return nets
+
+    def _step_by_step(self) -> Kept:
+        """Every step in its order: prorata ones keep their shares, the others are worked out again."""
         state = start_state(self.basket)
-        shares: list[dict[int, int]] = []
+        shares: list[tuple[Benefit | None, dict[int, int]]] = []
         outcomes: list[Outcome] = []
         phase = 0
         for step in self.sale.steps:
@@ -108,11 +143,8 @@ class Replay:
             outcome = self._outcome(step, state)
             state = advance(state, outcome, phase)
             outcomes.append(outcome)
-            shares.append({self.places[i]: share for i, share in outcome.shares or ()})
-        nets = [0] * len(self.sale.basket.lines)
-        for position, net in zip(self.places, state.nets, strict=True):
-            nets[position] = net
-        return Kept(nets, shares, outcomes)
+            shares.append((step.benefit, self._by_place(outcome)))
+        return Kept(self._all_lines(state.nets), shares, outcomes)
 
     def _outcome(self, step: PastStep, state: State) -> Outcome:
         benefit = step.benefit
@@ -123,9 +155,10 @@ class Replay:
             member = self.basket.member
             found = member_shares(self.basket.lines, state.nets, member.rate_bp) if member else []
             return Outcome(sum(share for _, share in found), found)
-        if not self.places:
+        found_candidates = candidates_for(self.basket, (benefit,))
+        if not found_candidates:
             return Outcome(reason="threshold")
-        return evaluate(candidate_for(self.basket, benefit), state, self.basket.lines)
+        return evaluate(found_candidates[0], state, self.basket.lines)
 
     def _prorata(self, step: PastStep, state: State) -> Outcome:
         """The step's shares of the units that are kept."""

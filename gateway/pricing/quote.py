@@ -253,11 +253,7 @@ class Quote:
             "format": FORMAT,
             "inputs_hash": self.inputs_hash,
             "document": document,
-            "campaigns": [
-                json.loads(step.benefit.definition)
-                for step in self.steps
-                if step.benefit is not None and step.kind == "campaign"
-            ],
+            "campaigns": [json.loads(campaign.definition) for campaign in self._in_force()],
             "steps": [self._snapshot_step(step) for step in self.steps],
             "nets": list(self.nets),
             "fees": [[fee.fee_id, fee.kind, fee.amount] for fee in self.fees],
@@ -278,6 +274,12 @@ class Quote:
             "settlement": self.settlement,
             "commission": self.commission,
         }
+
+    def _in_force(self) -> list[Benefit]:
+        """The campaigns that were used, and those that others kept out, which what is kept after a return may need."""
+        ids = {step.id for step in self.steps if step.kind == "campaign"}
+        ids.update(r.benefit.id for r in self.rejected if r.benefit is not None and r.reason == "not_best")
+        return [campaign for campaign in self.basket.campaigns if campaign.id in ids]
 
     def _snapshot_step(self, step: Step) -> dict[str, Any]:
         outcome = step.outcome

@@ -361,3 +361,36 @@ class Returns:
         parts = apportion(amount, self.left)
         self.left = [a - b for a, b in zip(self.left, parts, strict=True)]
         return amount, parts
+
+
+class Kept:
+    """Refunds under `recompute`, of a sale without fees, points and rounding."""
+
+    def __init__(self, document: Document, paid: int) -> None:
+        self.document = document
+        self.left = paid
+        self.quantities = [quantity(line) for line in document["lines"]]
+
+    def price(self) -> int:
+        """The best price of what is still kept."""
+        lines = [
+            {**line, "quantity": str(float(kept)) if kept.denominator > 1 else str(kept)}
+            for line, kept in zip(self.document["lines"], self.quantities, strict=True)
+            if kept
+        ]
+        return sum(best({**self.document, "lines": lines})[0].net) if lines else 0
+
+    def gross(self) -> int:
+        lines = zip(self.document["lines"], self.quantities, strict=True)
+        return sum(nearest(line["unit_amount"] * kept) for line, kept in lines)
+
+    def give_back(self, request: Document) -> int:
+        before = self.gross()
+        for item in request["lines"]:
+            i = next(i for i, line in enumerate(self.document["lines"]) if line["line_id"] == item["line_id"])
+            self.quantities[i] -= Fraction(item["quantity"])
+        amount = max(0, min(self.left - self.price(), before - self.gross()))
+        if not any(self.quantities):
+            amount = self.left
+        self.left -= amount
+        return amount

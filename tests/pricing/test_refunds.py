@@ -96,6 +96,22 @@ def test_recompute_never_gives_more_than_the_gross_nor_less_than_nothing() -> No
     assert amounts(result) == [0, 12000]
 
 
+def test_recompute_gives_the_price_that_what_is_kept_would_have_had() -> None:
+    """The exclusive campaign is lost with the return, and the member's price and the other campaign come back."""
+    member = {"id": "m", "rate_bp": 9000}
+    large = campaign("L", "amount_off", tier(20000, off_amount=6000), exclusive=True, exclusive_with=["member"])
+    small = campaign("S", "amount_off", tier(10000, off_amount=1000))
+    result = run(
+        line("A", 15000),
+        line("B", 8000),
+        member=member,
+        campaigns=[large, small],
+        refunds=[back("B", policy="recompute")],
+    )
+    assert result["payable_amount"] == 17000
+    assert amounts(result) == [17000 - (15000 - 1500 - 1000)]
+
+
 def test_two_policies_in_one_basket() -> None:
     """The prorata coupon stays with its lines, the recomputed campaign looks at what is kept."""
     off = campaign("M", "amount_off", tier(20000, off_amount=3000), on_return="recompute")
