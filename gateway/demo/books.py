@@ -43,6 +43,7 @@ def agree(stage: Stage, parts: Parts, story: Story) -> None:
 
 
 def _bank(books: dict[str, Any]) -> tuple[int, int]:
-    """What the terminal took and gave back, in fen: its transactions are signed as the merchant sees them."""
-    amounts = [int(each["amount"]) for each in books["transactions"]]
-    return sum(a for a in amounts if a > 0), -sum(a for a in amounts if a < 0)
+    """What the terminal took and gave back, in fen; 00 is a sale, 01 a void, 02 a return."""
+    taken = sum(int(each["amount"]) for each in books["transactions"] if each["kind"] == "00")
+    back = sum(int(each["amount"]) for each in books["transactions"] if each["kind"] in ("01", "02"))
+    return taken, back
