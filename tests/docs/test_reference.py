@@ -1,0 +1,84 @@
+"""What is stated twice drifts: the reference pages are held to the code, links to files, examples to defaults."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from docs.generate import OTHER_ROUTES, PAGES, in_order, page
+from docs.reference_hooks import unlisted
+from gateway.api.operation import OPERATIONS
+from gateway.app import create_app
+from gateway.runtime.config import read_gateway
+from gateway.runtime.gateway_config import Server, Timings
+from tests.docs.guides import ROOT, blocks
+
+GUIDES = ("integrator.md", "merchant.md", "platform.md")
+PROSE = [ROOT / name for name in ("README.md", "README.zh.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")]
+PROSE += sorted((ROOT / "docs").glob("*.md")) + sorted((ROOT / "plugins").glob("*/README.md"))
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_reference_page_says_what_the_code_says(name: str) -> None:
+    """A hook, problem, setting, command or route that changed without its page would mislead every reader."""
+    written = (ROOT / "docs" / name).read_text(encoding="utf-8")
+    assert written == page(name), f"docs/{name} is stale: python -m docs.generate"
+
+
+def test_no_name_of_the_sdk_is_left_out() -> None:
+    """What an author imports is documented, but for the two unions, the marker and nothing else."""
+    assert sorted(unlisted()) == ["Answer", "Change", "hookimpl"]
+
+
+def test_every_address_that_is_served_is_documented(tmp_path: Path) -> None:
+    """A route that nobody wrote down is a route that nobody guards."""
+    file = tmp_path / "gateway.toml"
+    file.write_text("merchants = []\n", encoding="utf-8")
+    app = create_app(file)
+    try:
+        served = {rule.rule for rule in app.url_map.iter_rules()}
+    finally:
+        app.extensions["gateway"].close()
+    assert served == {each.path for each in OPERATIONS} | set(OTHER_ROUTES)
+    assert len(in_order()) == len(OPERATIONS)
+
+
+def test_the_example_configuration_shows_the_defaults() -> None:
+    """The file says that it holds the defaults, so a reader may delete any line of it."""
+    file = ROOT / "config" / "gateway.toml"
+    raw, read = tomllib.loads(file.read_text(encoding="utf-8")), read_gateway(file)
+    assert raw["server"] == asdict(Server())
+    assert raw["engine"] == {name: value for name, value in asdict(Timings()).items() if name in raw["engine"]}
+    assert set(raw["engine"]) == set(asdict(Timings()))
+    assert read.plugins_allow == ("first-party",)
+
+
+@pytest.mark.parametrize("file", PROSE, ids=lambda file: str(file.relative_to(ROOT)))
+def test_links_lead_somewhere(file: Path) -> None:
+    """A link to a page or heading that is not there."""
+    text = re.sub(r"```.*?```", "", file.read_text(encoding="utf-8"), flags=re.DOTALL)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        other = (file.parent / path).resolve() if path else file
+        assert other.exists(), f"{file.name}: {target}"
+        if anchor:
+            assert anchor in _anchors(other), f"{file.name}: {target}"
+
+
+def _anchors(file: Path) -> set[str]:
+    heads = re.findall(r"^#+ (.+)$", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+@pytest.mark.parametrize("name", GUIDES)
+def test_commands_that_are_not_run_say_why(name: str) -> None:
+    """Every command of a guide is run by a test, or a reason stands beside it."""
+    found = list(blocks((ROOT / "docs" / name).read_text(encoding="utf-8")))
+    assert any(block.kind == "run" for block in found)
+    assert all(block.note for block in found if block.kind == "skip")
