@@ -38,6 +38,18 @@ _KEY = {
     "description": "new for each request, the same when it is sent again; printable ASCII without a comma",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-+\\--~]([ -+\\--~]*[!-+\\--~])?$"},
 }
+#: What a reply's id leads to: operation → operation → the parameter that takes the id.
+LINKS = {
+    "create_checkout": {
+        "read_checkout": "checkout_id",
+        "add_tender": "checkout_id",
+        "cancel_checkout": "checkout_id",
+        "preview_refund": "checkout_id",
+        "create_refund": "checkout_id",
+    },
+    "create_refund": {"read_refund": "refund_id"},
+    "create_deposit": {"read_deposit": "deposit_id", "release_deposit": "deposit_id"},
+}
 INFO = """One call settles a checkout: member price, coupons, points, money, stock or room and the bill in the till.
 
 Money is in minor units (fen). Times have an offset. Errors are RFC 9457 problems; `type` is a page that explains them.
@@ -157,7 +169,12 @@ def slugs_of(operation: Operation) -> tuple[str, ...]:
 def _responses(operation: Operation) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for status, schema in operation.returns.items():
-        found[str(status)] = {"description": _MEANS[status], "content": _json(schema), "headers": _headers(status)}
+        found[str(status)] = {
+            "description": _MEANS[status],
+            "content": _json(schema),
+            "headers": _headers(status),
+            "links": _links(operation),
+        }
     by_status: dict[int, list[str]] = {}
     for slug in slugs_of(operation):
         by_status.setdefault(PROBLEMS[slug][0], []).append(slug)
@@ -175,3 +192,12 @@ _MEANS = {200: "As asked.", 201: "Done.", 202: "Not known yet: read `Location` a
 def _headers(status: int) -> dict[str, Any]:
     location = {"Location": {"description": "the resource", "schema": {"type": "string"}}}
     return location if status in (201, 202) else {}
+
+
+def _links(operation: Operation) -> dict[str, Any]:
+    """Where the id in the reply leads."""
+    merchant = {"merchant": "$request.path.merchant"}
+    return {
+        target: {"operationId": target, "parameters": {**merchant, name: "$response.body#/id"}}
+        for target, name in LINKS.get(operation.id, {}).items()
+    }

@@ -132,8 +132,8 @@ class Gateway:
 def build(folder: Path) -> Gateway:
     """Start the simulators, write the files with their addresses, make the app, fill the house."""
     running = {
-        "alipay": start(AlipaySimulator(_made(folder / "alipay"), {"password_after_s": "0.3"})),
-        "ktv": start(KtvSimulator(_made(folder / "ktv"), {"lazy_s": "0.1"})),
+        "alipay": start(AlipaySimulator(made_folder(folder / "alipay"), {"password_after_s": "0.3"})),
+        "ktv": start(KtvSimulator(made_folder(folder / "ktv"), {"lazy_s": "0.1"})),
     }
     app = create_app(write_config(folder, running))
     gateway = Gateway(folder, app, running)
@@ -144,7 +144,7 @@ def build(folder: Path) -> Gateway:
 
 def write_config(folder: Path, running: Mapping[str, Running], port: int = 18_080, scale: str = "0.05") -> Path:
     """``gateway.toml`` and the merchants' files; ``scale`` multiplies the times that adapters declare."""
-    merchants = _made(folder / "merchants")
+    merchants = made_folder(folder / "merchants")
     shop = _filled((HERE / "shop.toml").read_text(encoding="utf-8"), running, folder)
     for name in SHOPS:
         (merchants / f"{name}.toml").write_text(shop.replace("@name@", name), encoding="utf-8")
@@ -173,7 +173,8 @@ def _filled(text: str, running: Mapping[str, Running], folder: Path) -> str:
     return text.replace("@folder@", str(folder))
 
 
-def _made(folder: Path) -> Path:
+def made_folder(folder: Path) -> Path:
+    """The folder, made if it was not there."""
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 

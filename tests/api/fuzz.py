@@ -1,0 +1,92 @@
+"""Generated requests against a real server: ``python -m tests.api.fuzz [--seconds 300]``.
+
+schemathesis reads the OpenAPI document, narrowed to what the shop of the tests has, so that many of its requests reach
+the engine; it holds every reply against the document and follows its links. Exit status 0: nothing was found.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from gateway.api.openapi import document
+from tests.api.kit import PHONE, SHOPS, SKUS
+from tests.api.server import Server, serving
+
+#: What the fields of these names may be in the shop of the tests.
+KNOWN: dict[str, list[str]] = {"store_id": ["s1", "s2"], "sku": [*SKUS, "none"], "merchant": [SHOPS[0]]}
+#: A request that is right by the document may still ask for what there is not, or too much of it.
+_COUNTER = re.compile(
+    r'gateway_http_requests_total{operation="(?P<operation>\w+)",status="(?P<status>\d+)"} (?P<count>[\d.e+]+)'
+)
+CONFIG = """
+[checks]
+positive_data_acceptance.expected-statuses = ["2xx", "401", "402", "403", "404", "409", "422"]
+"""
+
+
+def narrowed() -> dict[str, Any]:
+    """The document with the values that mean something here. Everything else is as it is served."""
+    found = copy.deepcopy(document())
+    for name, schema in found["components"]["schemas"].items():
+        if schema.get("additionalProperties") is False:
+            _narrow(name, schema.get("properties", {}))
+    for path in found["paths"].values():
+        for operation in path.values():
+            for parameter in operation["parameters"]:
+                if parameter["name"] in ("merchant", "store_id"):
+                    parameter["schema"] = {"type": "string", "enum": KNOWN[parameter["name"]]}
+    return found
+
+
+def _narrow(name: str, properties: dict[str, Any]) -> None:
+    for field in properties.keys() & KNOWN.keys():
+        properties[field] = {"type": "string", "enum": KNOWN[field]}
+    if name == "IdentityGiven":
+        properties["value"]["enum"] = [PHONE, "13900000000"]
+
+
+def run(server: Server, folder: Path, seconds: int, more: list[str]) -> int:
+    """Run schemathesis for so long; its exit status."""
+    (folder / "openapi.json").write_text(json.dumps(narrowed()), encoding="utf-8")
+    (folder / "schemathesis.toml").write_text(CONFIG, encoding="utf-8")
+    program = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(folder / "schemathesis.toml")]
+    arguments = ["run", str(folder / "openapi.json"), "--url", f"http://127.0.0.1:{server.port}"]
+    arguments += ["--max-time", str(seconds), "--header", f"Authorization: Bearer {server.key}"]
+    arguments += ["--continue-on-failure", "--warnings", "off", "--suppress-health-check", "all", "--workers", "2"]
+    done = subprocess.run([*program, *arguments, *more], cwd=folder, timeout=seconds * 2 + 240, check=False)
+    return done.returncode
+
+
+def answered(server: Server) -> str:
+    """How often each operation was answered by each status: whether the requests went deep."""
+    found: dict[str, dict[str, int]] = {}
+    for line in server.ask("GET", "/metrics")[2].decode().splitlines():
+        if (match := _COUNTER.match(line)) is not None:
+            found.setdefault(match["operation"], {})[match["status"]] = int(float(match["count"]))
+    return "\n".join(f"{name:22} {dict(sorted(statuses.items()))}" for name, statuses in sorted(found.items()))
+
+
+def main() -> int:
+    """Start a server, run, and say where its log is if something was found."""
+    parser = argparse.ArgumentParser(description="Generated requests against a running server")
+    parser.add_argument("--seconds", type=int, default=300)
+    arguments, more = parser.parse_known_args()
+    folder = Path(tempfile.mkdtemp(prefix="gateway-fuzz-"))
+    with serving(folder) as server:
+        status = run(server, folder, arguments.seconds, more)
+        print(answered(server))
+    if status:
+        print(f"the server's log is {server.log}", file=sys.stderr)
+    return status
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
