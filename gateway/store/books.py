@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gateway.store.port import Row, Tx
@@ -34,10 +34,21 @@ SETTLED_SAGAS = """
 SELECT * FROM sagas WHERE merchant = :merchant AND kind IN ('checkout', 'refund') AND state = 'completed'
   AND created >= :since AND doc LIKE :pattern ORDER BY id
 """
-CHECKOUTS = """
-SELECT * FROM sagas WHERE merchant = :merchant AND kind = 'checkout' AND created >= :since AND created < :until
-ORDER BY created DESC, id DESC LIMIT :limit
+_LIGHT = """
+SELECT id, kind, merchant, store_id, number, parent, state, '{}' AS doc, progress, amount, refunded_amount, created,
+  updated, expires_at, fence, lease_until, due_at, version FROM sagas
 """
+CHECKOUTS = f"""{_LIGHT} WHERE merchant = :merchant AND kind = 'checkout' AND created >= :since AND created < :until
+  AND doc LIKE :pattern ORDER BY created DESC, id DESC LIMIT :limit
+"""
+#: What belongs to checkouts: themselves with documents, their operations, their refunds, their open tasks.
+OF_SUBJECTS = {
+    "checkouts": "SELECT * FROM sagas WHERE id IN (:ids)",
+    "operations": "SELECT * FROM ops WHERE saga_id IN (:ids) ORDER BY key",
+    "refunds": "SELECT * FROM sagas WHERE kind = 'refund' AND parent IN (:ids) ORDER BY id",
+    "tasks": "SELECT * FROM tasks WHERE status = 'open' AND subject IN (:ids) ORDER BY id",
+}
+BATCH = 200
 
 
 def day_pattern(business_date: str) -> str:
@@ -84,6 +95,16 @@ def settled_sagas(tx: Tx, merchant: str, business_date: str, since: int) -> list
     return tx.all(SETTLED_SAGAS, asked)
 
 
-def checkouts(tx: Tx, merchant: str, since: int, until: int, limit: int) -> list[Row]:
-    """Checkouts created between two moments (milliseconds), newest first."""
-    return tx.all(CHECKOUTS, {"merchant": merchant, "since": since, "until": until, "limit": limit})
+def checkouts(tx: Tx, merchant: str, business_date: str, since: int, until: int, limit: int) -> list[Row]:
+    """Checkouts of a business date, created between two moments (milliseconds), newest first, without documents."""
+    asked = {"merchant": merchant, "since": since, "until": until, "limit": limit}
+    return tx.all(CHECKOUTS, {**asked, "pattern": day_pattern(business_date)})
+
+
+def of_subjects(tx: Tx, table: str, ids: Sequence[str]) -> list[Row]:
+    """Rows that belong to some checkouts; ``table`` is a key of ``OF_SUBJECTS``."""
+    sql, found = OF_SUBJECTS[table], []
+    for start in range(0, len(ids), BATCH):
+        named = {f"id_{index}": value for index, value in enumerate(ids[start : start + BATCH])}
+        found += tx.all(sql.replace(":ids", ", ".join(f":{name}" for name in named)), named)
+    return found
