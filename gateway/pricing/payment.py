@@ -3,11 +3,12 @@ buckets."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, Final
 
 from gateway.domain.money import half_up, largest_remainder
 from gateway.pricing.eligibility import barred, lines_in_scope
-from gateway.pricing.errors import fail
+from gateway.pricing.errors import PricingErrors, fail
 from gateway.pricing.fees import FeeResult
 from gateway.pricing.model import Basket, Benefit, PointsUse, StoredValue, TenderPlan
 from gateway.pricing.units import Units
@@ -114,7 +115,7 @@ class Till:
         results: list[TenderResult | None] = [None] * len(plans)
         left = self.payable - sum(plan.amount or 0 for plan in plans)
         if left < 0:
-            raise fail("/tenders", f"pay {-left} fen more than is to be paid")
+            raise self._too_much(-left)
         for i, plan in enumerate(plans):
             result = self._own(i, plan, left)
             if result is not None:
@@ -122,6 +123,12 @@ class Till:
                 left -= result.amount if plan.amount is None else 0
         self._share_out(results, left)
         return self._with_buckets([result for result in results if result is not None])
+
+    def _too_much(self, beyond: int) -> PricingErrors:
+        """The tender that is the first beyond what is to be paid."""
+        sums = list(accumulate(plan.amount or 0 for plan in self.basket.tenders))
+        first = next(i for i, paid in enumerate(sums) if paid > self.payable)
+        return fail(f"/tenders/{first}/amount", f"the tenders pay {beyond} fen more than is to be paid")
 
     def _own(self, i: int, plan: TenderPlan, left: int) -> TenderResult | None:
         """A tender whose amount is said, or follows from what it is."""

@@ -82,7 +82,7 @@ def pointers(document: Any) -> list[str]:
         ({"points": {"use": 5, "rule": {"points": 0, "amount": 1}}}, "/points/rule/points"),
         ({"tenders": [{"id": "a", "method": "cash"}, {"id": "b", "method": "cash"}]}, "/tenders/0/amount"),
         ({"tenders": [{"id": "a", "method": "cash", "amount": 1}, {"id": "a", "method": "cash"}]}, "/tenders/1/id"),
-        ({"tenders": [{"id": "a", "method": "cash", "amount": 5001}]}, "/tenders"),
+        ({"tenders": [{"id": "a", "method": "cash", "amount": 5001}]}, "/tenders/0/amount"),
         ({"tenders": [{"id": "a", "method": "cash", "amount": 10}]}, "/tenders"),
         ({"tenders": [{"id": "a", "method": "voucher", "code": "nope"}]}, "/tenders/0/code"),
         ({"tenders": [{"id": "a", "method": "deposit", "amount": 5000, "held_amount": 400}]}, "/tenders/0/amount"),
