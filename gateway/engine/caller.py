@@ -11,6 +11,7 @@ from gateway.domain.call import Call
 from gateway.domain.common import Query, Step
 from gateway.domain.errors import AdapterError, NotSent, PluginError
 from gateway.domain.outcomes import Answer, Change
+from gateway.engine import crash
 from gateway.engine.model import Far, Verb
 from gateway.engine.own import OWN, OwnLedger
 from gateway.engine.seams import Clock, Effect, Outcome
@@ -70,12 +71,16 @@ class RuntimeCaller:
             connection = self._connections.connection(effect.merchant, effect.todo.connection)
         except LookupError as error:
             return Outcome(effect, NotSent(f"no such connection: {error}"))
+        about = f"query:{effect.todo.hook}" if effect.todo.verb is Verb.QUERY else effect.todo.hook
+        crash.point("before-send", about)
         try:
-            return Outcome(effect, self._call(connection, effect, None))
+            result: Change | Answer | AdapterError = self._call(connection, effect, None)
         except AdapterError as error:
-            return Outcome(effect, error)
+            result = error
         except Exception as error:
-            return Outcome(effect, PluginError(type(error).__name__))
+            result = PluginError(type(error).__name__)
+        crash.point("after-send", about)
+        return Outcome(effect, result)
 
     def _call(self, connection: Connection, effect: Effect, tx: Tx | None) -> Change | Answer:
         if effect.todo.verb is Verb.QUERY:

@@ -181,12 +181,14 @@ class _Decider:
             if op.state is OpState.GONE or op.attempts >= NOT_SENT_MOST or op.outcome.get("code_lost"):
                 return self._fail(leg.name, op, "unavailable")
             return self._take(self.pursuer.pursue(leg, hook, op, far))
-        if self.now >= self._close_at(leg, hook, op):
+        # Ask once before giving up, however late it is: after an outage the customer may long have paid and gone.
+        asks, close_at = queryable(far, hook), self._close_at(leg, hook, op)
+        if self.now >= close_at and (op.queries or not asks):
             return self._fail(leg.name, op, "undecided")
         # A charge is never sent again, even where the adapter says that it could be: a payment code is single use.
-        if queryable(far, hook):
+        if asks:
             self._take(self.pursuer.find_out(leg, op, far))
-            return self._wake(self._close_at(leg, hook, op))
+            return self._wake(close_at if op.queries else None)
         if far.has("payment_reverse"):
             return self._fail(leg.name, op, "undecided")
         return self._task(

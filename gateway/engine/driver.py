@@ -15,6 +15,7 @@ from typing import Any
 
 from gateway.domain.errors import AdapterError, NotSent, PluginError
 from gateway.domain.outcomes import Answer, Change
+from gateway.engine import crash
 from gateway.engine import outcomes as rules
 from gateway.engine.decide import decide
 from gateway.engine.facts import completion_facts
@@ -134,7 +135,9 @@ class Driver:
         """
         done: list[Outcome] = []
         while True:
+            crash.point("before-commit", work.saga.state)
             turn = self._round(work, done, until, accept, finish)
+            crash.point("accepted" if work.fresh else "committed", "" if work.fresh else turn.work.saga.state)
             work, accept = turn.work, None
             if turn.effects:
                 done = yield turn.effects

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from gateway.engine import crash
 from gateway.engine.driver import Driver, Duplicate, Lost, Refused, Work
 from gateway.engine.model import Json, Kind, Op, Saga, State, Timing
 from gateway.engine.own import OWN
@@ -135,6 +136,7 @@ class Engine:
             return self._taken_over(asked, saga)
         except StorageError as error:
             raise storage_problem(error) from None
+        crash.point("before-reply")
         return self._reply(asked, work)
 
     def _taken_over(self, asked: Asked, saga: Saga) -> Reply:
