@@ -95,7 +95,7 @@ class Search:
             if shares:
                 amount = sum([share for _, share in shares])
                 saving += amount
-                state = advance(state, Outcome(amount, shares), 1)
+                state = advance(state, Outcome(amount, found=shares), 1)
         if i == member:
             state = state.closed(1)
         if i == order:
@@ -166,10 +166,10 @@ def start_state(basket: Basket) -> State:
 
 def advance(state: State, outcome: Outcome, phase: int) -> State:
     """The state after a benefit. A campaign moves what later thresholds `after_campaign` see, a coupon does not."""
-    if not outcome.shares:
+    if not outcome.amount:
         return state
     nets = list(state.nets)
-    for i, share in outcome.shares:
+    for i, share in outcome.shares():
         nets[i] -= share
     if phase == 3:
         return State(state.gross, state.after_item, state.after_member, state.after_campaign, nets)

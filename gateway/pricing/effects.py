@@ -55,10 +55,15 @@ class Candidate:
 
 @dataclass(slots=True)
 class Outcome:
-    """What a benefit gives. With a `reason` it gives nothing."""
+    """What a benefit gives. With a `reason` it gives nothing.
+
+    The amount is spread over `places` by `weights` only when somebody asks: a search looks at many and uses few.
+    """
 
     amount: int = 0
-    shares: Shares | None = None
+    places: tuple[int, ...] = ()
+    weights: list[int] | None = None
+    found: Shares | None = None
     extra: int = 0
     forfeited: int = 0
     times: int = 1
@@ -67,6 +72,13 @@ class Outcome:
     reason: str | None = None
     missing_amount: int = 0
     missing_quantity: int = 0
+
+    def shares(self) -> Shares:
+        """(line, fen) of every line that has a share, by largest remainder."""
+        if self.found is None:
+            shares = largest_remainder(self.amount, self.weights) if self.amount and self.weights else ()
+            self.found = [(place, share) for place, share in zip(self.places, shares, strict=False) if share]
+        return self.found
 
 
 _NOTHING: Final = Outcome()
@@ -138,12 +150,6 @@ def _times(benefit: Benefit, tier: Tier, basis: int, quantity: int) -> int:
     return times if benefit.max_times is None else min(times, benefit.max_times)
 
 
-def _spread(amount: int, positions: tuple[int, ...], weights: list[int]) -> Shares:
-    """Largest remainder over the lines' weights, zero shares left out."""
-    shares = largest_remainder(amount, weights)
-    return [(i, share) for i, share in zip(positions, shares, strict=True) if share]
-
-
 def _take(amount: int, candidate: Candidate, state: State, times: int = 1) -> Outcome:
     """Take an amount off the candidate's lines, never more than the cap and never more than there is."""
     cap = candidate.benefit.cap_amount
@@ -154,7 +160,7 @@ def _take(amount: int, candidate: Candidate, state: State, times: int = 1) -> Ou
     applied = min(amount, sum(weights))
     if applied <= 0:
         return _NOTHING
-    return Outcome(applied, _spread(applied, candidate.lines, weights), forfeited=amount - applied, times=times)
+    return Outcome(applied, candidate.lines, weights, forfeited=amount - applied, times=times)
 
 
 def _amount_off(candidate: Candidate, tier: Tier, state: State, lines: tuple[Line, ...], times: int) -> Outcome:
@@ -170,7 +176,7 @@ def _percent_off(candidate: Candidate, tier: Tier, state: State, lines: tuple[Li
 
 def _line_prices(candidate: Candidate, tier: Tier, state: State, lines: tuple[Line, ...], times: int) -> Outcome:
     """A rate or a unit price on each line by itself, rounded by line."""
-    shares: Shares = []
+    off: dict[int, int] = {}
     for i in candidate.lines:
         net = state.nets[i]
         if tier.rate_bp is not None:
@@ -178,13 +184,12 @@ def _line_prices(candidate: Candidate, tier: Tier, state: State, lines: tuple[Li
         else:
             price = gross_of(tier.price_amount or 0, lines[i].quantity)
         if price < net:
-            shares.append((i, net - price))
-    amount = sum([share for _, share in shares])
+            off[i] = net - price
+    amount = sum(off.values())
     cap = candidate.benefit.cap_amount
-    if cap is not None and amount > cap:
-        shares = _spread(cap, tuple(i for i, _ in shares), [share for _, share in shares])
-        amount = cap
-    return Outcome(amount, shares) if amount else _NOTHING
+    if cap is not None:
+        amount = min(cap, amount)
+    return Outcome(amount, tuple(off), list(off.values())) if amount else _NOTHING
 
 
 def _member_rate(candidate: Candidate, tier: Tier, state: State, lines: tuple[Line, ...], times: int) -> Outcome:
@@ -208,7 +213,7 @@ def _from_groups(candidate: Candidate, units: Units, amount: int, groups: int) -
     if amount <= 0:
         return _NOTHING
     weights = units.weights(groups * size)
-    return Outcome(amount, _spread(amount, tuple(weights), list(weights.values())), times=groups)
+    return Outcome(amount, tuple(weights), list(weights.values()), times=groups)
 
 
 def _nth_unit(candidate: Candidate, tier: Tier, state: State, lines: tuple[Line, ...], times: int) -> Outcome:
@@ -248,7 +253,7 @@ def _unit_prices(candidate: Candidate, state: State, lines: tuple[Line, ...], co
         amount = min(cap, amount)
     if not amount:
         return _NOTHING
-    return Outcome(amount, _spread(amount, tuple(off), list(off.values())), times=units)
+    return Outcome(amount, tuple(off), list(off.values()), times=units)
 
 
 def _add_on(candidate: Candidate, tier: Tier, state: State, lines: tuple[Line, ...], times: int) -> Outcome:

@@ -117,7 +117,7 @@ def _member_price(basket: Basket, state: State) -> Outcome:
     if basket.member is None:
         return Outcome()
     shares = member_shares(basket.lines, state.nets, basket.member.rate_bp)
-    return Outcome(sum(share for _, share in shares), shares)
+    return Outcome(sum(share for _, share in shares), found=shares)
 
 
 def _why_not(basket: Basket, candidate: Candidate, state: State, taken: int) -> Rejection:

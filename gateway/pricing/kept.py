@@ -120,7 +120,7 @@ class Replay:
         return Kept(self._all_lines(nets), shares, [found.get((s.kind, s.id), gone) for s in self.sale.steps])
 
     def _by_place(self, outcome: Outcome) -> dict[int, int]:
-        return {self.places[i]: share for i, share in outcome.shares or ()}
+        return {self.places[i]: share for i, share in outcome.shares()}
 
     def _all_lines(self, kept: list[int]) -> list[int]:
         """By line of the sale, nothing for those that are back."""
@@ -154,7 +154,7 @@ class Replay:
         if benefit is None:
             member = self.basket.member
             found = member_shares(self.basket.lines, state.nets, member.rate_bp) if member else []
-            return Outcome(sum(share for _, share in found), found)
+            return Outcome(sum(share for _, share in found), found=found)
         found_candidates = candidates_for(self.basket, (benefit,))
         if not found_candidates:
             return Outcome(reason="threshold")
@@ -170,4 +170,4 @@ class Replay:
                 share = min(share, state.nets[i])
             if share:
                 found.append((i, share))
-        return Outcome(sum(share for _, share in found), found)
+        return Outcome(sum(share for _, share in found), found=found)

@@ -85,7 +85,7 @@ class Quote:
         found: list[list[tuple[str, str, int, list[tuple[str, int]]]]] = [[] for _ in lines]
         for step in self.steps:
             funding = MERCHANT if step.benefit is None else step.benefit.funding
-            for i, share in step.outcome.shares or ():
+            for i, share in step.outcome.shares():
                 parts = fund(share, shares_of(self.basket, lines[i], funding))
                 found[i].append((step.kind, step.id, share, parts))
         return found
@@ -286,7 +286,7 @@ class Quote:
         document: dict[str, Any] = {
             "kind": step.kind,
             "id": step.id,
-            "shares": [list(share) for share in outcome.shares or ()],
+            "shares": [list(share) for share in outcome.shares()],
         }
         if outcome.gift is not None:
             document["gift"] = [outcome.gift.sku, outcome.gift.quantity, outcome.gift.value_amount]
