@@ -6,7 +6,7 @@ from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
 DEMO = [f"config/demo/{file.name}" for file in sorted((HERE / "config/demo").glob("*.toml"))]
-STATIC = ["html", "css", "js", "png", "toml", "json", "mo", "md"]
+STATIC = ["html", "css", "js", "png", "svg", "txt", "toml", "json", "mo", "md"]
 
 setup(
     name="o2o-gateway",
@@ -18,7 +18,7 @@ setup(
     python_requires=">=3.11",
     packages=find_packages(include=["gateway", "gateway.*", "plugins", "plugins.*", "schemas", "schemas.*"]),
     py_modules=["wsgi"],
-    include_package_data=True,
+    include_package_data=False,  # what is beside the code is named below, and a test compares it with the checkout
     # The configuration's examples and the server's settings; gateway.folders finds them in a checkout and in a wheel.
     data_files=[
         ("share/o2o-gateway/config", ["config/gateway.toml", "config/gunicorn.conf.py"]),
