@@ -28,6 +28,7 @@ graceful_timeout = 30  # longer than a reply waits before it is 202
 keepalive = 30
 max_requests = 200_000
 max_requests_jitter = 20_000
+limit_request_line = 8190
 accesslog = None  # the metrics count requests; the engine's journal has what they did
 forwarded_allow_ips = "127.0.0.1,::1"
 

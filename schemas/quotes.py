@@ -7,7 +7,7 @@ from typing import Any
 from marshmallow import fields, validates_schema
 
 from schemas.basket import BasketRequest, check_basket
-from schemas.fields import Amount, Moment, Quantity, Resource, Text, Whole, Word
+from schemas.fields import AMOUNT_MOST, Amount, Moment, Quantity, Resource, Text, Whole, Word
 from schemas.tenders import MEANT, tenders
 
 
@@ -123,7 +123,7 @@ class PointsQuoted(Resource):
 
     used = Whole(0, 1_000_000_000, required=True)
     amount = Amount(required=True)
-    earned = Whole(0, 1_000_000_000, required=True)
+    earned = Whole(0, AMOUNT_MOST, required=True)
 
 
 class MemberQuoted(Resource):

@@ -183,6 +183,8 @@ def _responses(operation: Operation) -> dict[str, Any]:
             "description": ", ".join(f"[{slug}](/problems/{slug})" for slug in slugs),
             "content": {"application/problem+json": {"schema": Problem}},
         }
+    if operation.query is not None:
+        found["414"] = {"description": "The address is longer than the server takes; it says so by itself."}
     return found
 
 

@@ -51,6 +51,11 @@ declined_code = partial(payment_code, "9011")
 unknown_code = partial(payment_code, "9014")
 
 
+def gone_code() -> str:
+    """A payment code of a wallet that cannot be reached, which the shop ``tea`` takes."""
+    return f"99{next(_codes):016d}"
+
+
 @dataclass
 class Api:
     """A client with a key. Every reply is held against the OpenAPI document."""
@@ -146,8 +151,10 @@ def write_config(folder: Path, running: Mapping[str, Running], port: int = 18_08
     """``gateway.toml`` and the merchants' files; ``scale`` multiplies the times that adapters declare."""
     merchants = made_folder(folder / "merchants")
     shop = _filled((HERE / "shop.toml").read_text(encoding="utf-8"), running, folder)
+    gone = _filled((HERE / "gone.toml").read_text(encoding="utf-8"), running, folder)
     for name in SHOPS:
-        (merchants / f"{name}.toml").write_text(shop.replace("@name@", name), encoding="utf-8")
+        text = shop if name == "bun" else f"{shop}\n{gone}"
+        (merchants / f"{name}.toml").write_text(text.replace("@name@", name), encoding="utf-8")
     song = _filled((HERE / "song.toml").read_text(encoding="utf-8"), running, folder)
     (merchants / "song.toml").write_text(song, encoding="utf-8")
     (folder / "manager").write_text(MANAGER_CODE, encoding="utf-8")
