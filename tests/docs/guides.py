@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,7 +50,7 @@ def blocks(text: str) -> Iterator[Block]:
 
 def script(found: list[Block]) -> str:
     """One shell script of the blocks that are run and the files that are written."""
-    lines = ["set -euo pipefail"]
+    lines = ["set -euo pipefail", "trap 'kill $(jobs -p) 2>/dev/null || true' EXIT"]
     for index, block in enumerate(found):
         if block.kind == "run":
             lines += [f"echo {_MARK} {index}", block.text]
@@ -60,27 +62,45 @@ def script(found: list[Block]) -> str:
     return "\n".join(lines)
 
 
-def run_guide(name: str, folder: Path, environment: Mapping[str, str], timeout: float = 100) -> None:
-    """Run a guide of ``docs/``. Fails with all that was printed if a command fails, or something expected is not said."""
-    found = list(blocks((ROOT / "docs" / name).read_text(encoding="utf-8")))
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        ["bash", "-c", script(found)],
-        cwd=folder,
-        env={**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), **environment},
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
-    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-    said = _by_block(done.stdout)
+def run_guide(
+    name: str, folder: Path, environment: Mapping[str, str], instead: Mapping[str, str] | None = None
+) -> None:
+    """Run a guide of ``docs/``. Fails with what was printed if a command fails, or something expected is not said.
+
+    ``instead`` replaces texts of the guide, such as ports that may be taken on this machine.
+    """
+    text = (ROOT / "docs" / name).read_text(encoding="utf-8")
+    for told, here in (instead or {}).items():
+        text = text.replace(told, here)
+    found = list(blocks(text))
+    output = _shell(script(found), folder, environment)
+    said = _by_block(output)
     for index, block in enumerate(found):
         if block.kind == "expect":
             ran = max(i for i in said if i < index)
-            assert block.text in said[ran], (
-                f"expected {block.text!r} after:\n{found[ran].text}\nbut it said:\n{said[ran]}"
-            )
+            assert block.text in said[ran], f"expected {block.text!r} after:\n{found[ran].text}\nit said:\n{said[ran]}"
+
+
+def _shell(text: str, folder: Path, environment: Mapping[str, str], timeout: float = 100) -> str:
+    """What a script prints. It and all that it started are ended afterwards."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    shell = subprocess.Popen(
+        ["bash", "-c", text],
+        cwd=folder,
+        env={**os.environ, "PATH": path, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        output, _ = shell.communicate(timeout=timeout)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(shell.pid, signal.SIGKILL)
+        shell.wait()
+    assert shell.returncode == 0, output
+    return output
 
 
 def _by_block(output: str) -> dict[int, str]:
