@@ -10,9 +10,11 @@ from gateway.domain.coupons import Coupon, CouponKind
 from gateway.domain.membership import Member
 from gateway.domain.orders import Bill, BillLookup
 from gateway.domain.stock import Slot, SlotState
+from gateway.engine.campaigns import Campaigns
+from gateway.engine.limits import counted
 from gateway.engine.problems import Problem, invalid
 from gateway.engine.reading import Reading, coupon_document, required_member
-from gateway.pricing import PricingErrors, parse, price
+from gateway.pricing import Benefit, PricingErrors, parse, price
 from gateway.runtime import Connection, Merchant
 
 #: Tender methods that are looked up by a code, and the kinds of code that may pay so.
@@ -41,6 +43,13 @@ class Priced:
     slots: dict[str, dict[str, Any]] = field(default_factory=dict)
     tenders: list[dict[str, Any]] = field(default_factory=list)
     session_id: str = ""
+    #: The campaigns it was priced under, with what was used of those that have limits.
+    campaigns: tuple[Benefit, ...] = ()
+
+    @property
+    def member_id(self) -> str:
+        """The member, or nobody."""
+        return self.member.ref if self.member is not None else ""
 
 
 def business_date(merchant: Merchant, at: datetime) -> date:
@@ -53,7 +62,9 @@ def business_date(merchant: Merchant, at: datetime) -> date:
 class Baskets:
     """Prices baskets of one merchant; ``deposits`` gives what is left of a deposit."""
 
-    def __init__(self, reading: Reading, merchant: Merchant, campaigns: Any, now: datetime, may_price: bool) -> None:
+    def __init__(
+        self, reading: Reading, merchant: Merchant, campaigns: Campaigns, now: datetime, may_price: bool
+    ) -> None:
         self.reading, self.merchant, self.campaigns, self.now = reading, merchant, campaigns, now
         self.may_price = may_price
         #: The document of a quote whose price is honoured.
@@ -339,8 +350,12 @@ class Baskets:
     # --- the price ---------------------------------------------------------------------------------------------------
 
     def _quote(self, priced: Priced) -> dict[str, Any]:
+        journal = self.reading.journal
+        priced.campaigns, priced.document = counted(
+            journal, self.merchant.id, self.campaigns, priced.document, priced.member_id
+        )
         try:
-            return price(parse(priced.document, campaigns=self.campaigns)).to_document()
+            return price(parse(priced.document, campaigns=priced.campaigns)).to_document()
         except PricingErrors as errors:
             raise Problem(
                 "validation-error", "the basket cannot be priced", errors=[dict(error) for error in errors.errors]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
+from contextlib import suppress
 from typing import Any
 
 from gateway.domain.common import Secret
 from gateway.engine.basket import Baskets, Priced
+from gateway.engine.campaigns import NONE, Campaigns
 from gateway.engine.driver import Work
 from gateway.engine.model import Json, Kind, Saga, State
 from gateway.engine.plan import Planner
@@ -20,7 +22,6 @@ from gateway.engine.seams import Secrets
 from gateway.engine.service import Asked, Engine
 from gateway.engine.tillprice import compare_with_till
 from gateway.engine.views import checkout_view, moment, quote_view
-from gateway.pricing import parse_campaigns
 from gateway.store import holds as holds_sql
 from gateway.store import journal as sql
 from gateway.store.listings import one_of
@@ -45,7 +46,8 @@ class Checkouts:
         kept = {
             "request": without_secrets(request),
             "document": priced.document,
-            "campaigns": [dict(item) for item in priced.merchant.pricing.campaigns],
+            "campaigns": list(self.engine.campaigns(priced.merchant).documents),
+            "payable_amount": priced.quote["payable_amount"],
         }
         row = {"id": quote_id, "merchant": merchant_id, "expires": expires, "doc": sql.dump(kept)}
         insert = "INSERT INTO quotes (id, merchant, expires, doc) VALUES (:id, :merchant, :expires, :doc)"
@@ -76,11 +78,14 @@ class Checkouts:
         kept, merchant = json.loads(row["doc"]), self.engine.merchant(merchant_id)
         # The tenders meant by the quote had no payment codes: those that pay are the checkout's own.
         quoted = {**kept["request"], "tenders": request.get("tenders") or []}
-        baskets = Baskets(
-            self.engine.reading(merchant_id), merchant, parse_campaigns(kept["campaigns"]), self.engine.now(), may_price
-        )
+        then = Campaigns.read(kept["campaigns"])
+        baskets = Baskets(self.engine.reading(merchant_id), merchant, then, self.engine.now(), may_price)
         baskets.honour = kept["document"]
-        return baskets.price(quoted, self._deposits(merchant_id, quoted))
+        priced = baskets.price(quoted, self._deposits(merchant_id, quoted))
+        if priced.quote["payable_amount"] > kept.get("payable_amount", priced.quote["payable_amount"]):
+            detail = f"it is {priced.quote['payable_amount']} now, not {kept['payable_amount']} as quoted"
+            raise Problem("price-changed", detail, extra={"quote": quote_of(priced)})
+        return priced
 
     def _deposits(self, merchant_id: str, request: Json) -> dict[str, int]:
         """What is left of each deposit that is to pay, in minor units."""
@@ -107,7 +112,18 @@ class Checkouts:
         compare_with_till(priced)
         secrets = Secrets()
         saga = self._plan(asked.merchant, request, priced, secrets)
-        return self.engine.start(asked, saga, secrets)
+        try:
+            return self.engine.start(asked, saga, secrets)
+        except Problem as problem:
+            if problem.slug != "price-changed":
+                raise
+            raise self._with_new_quote(problem, asked.merchant, request, may_price) from None
+
+    def _with_new_quote(self, problem: Problem, merchant_id: str, request: Json, may_price: bool) -> Problem:
+        """A limit was reached between the price and the hold: say what it comes to now, if that can be said."""
+        with suppress(Problem):
+            problem.extra["quote"] = quote_of(self._price(merchant_id, request, may_price))
+        return problem
 
     def _refuse_used_number(self, merchant_id: str, order_no: str) -> None:
         row = self.engine.journal.read(lambda tx: sql.saga_by_number(tx, merchant_id, Kind.CHECKOUT, order_no))
@@ -198,7 +214,7 @@ class Checkouts:
         """As much of a priced basket as planning one more tender needs."""
         merchant = self.engine.merchant(saga.merchant)
         priced = Priced(merchant, saga.store_id, saga.doc["site"], {}, quote=saga.doc["quote"])
-        baskets = Baskets(self.engine.reading(saga.merchant), merchant, (), self.engine.now(), False)
+        baskets = Baskets(self.engine.reading(saga.merchant), merchant, NONE, self.engine.now(), False)
         baskets.look_up_tender(priced, asked)
         if asked["method"] == "deposit":
             asked["held_amount"] = self._deposit_left(saga.merchant, asked["deposit_id"])

@@ -1,8 +1,9 @@
 """The gateway's own connection: soft holds for systems that have none. It takes the same road as every adapter.
 
 Goods and slots are held here when the stock adapter has no ``stock_reserve``; a coupon code is locked here when its
-system can only redeem (our own races then have one winner); a deposit is drawn on here. Its changes are embedded: they
-run in the engine's transaction, so they are idempotent by construction and never unknown.
+system can only redeem (our own races then have one winner); a deposit is drawn on here; the uses of a campaign with
+limits or a budget are counted here, in the words of a coupon. Its changes are embedded: they run in the engine's
+transaction, so they are idempotent by construction and never unknown.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from gateway.domain.errors import NotSupported
 from gateway.domain.outcomes import Change, Declined, DeclineReason, Done
 from gateway.domain.traits import Traits
 from gateway.engine.seams import Effect
-from gateway.store import holds
+from gateway.store import holds, uses
 from gateway.store.port import Tx
 
 #: The name under which a leg refers to this connection.
@@ -105,6 +106,8 @@ def _return_stock(effect: Effect, tx: Tx, now: int) -> Change:
 
 
 def _lock_coupon(effect: Effect, tx: Tx, now: int) -> Change:
+    if "campaign" in effect.params:
+        return _hold_use(effect, tx, now)
     row = _row(effect, "coupon", effect.params["code"], effect.params["count"], now)
     if holds.take_count(tx, row, effect.params["available"], effect.params["as_of"]):
         return Done(ref=effect.op.key)
@@ -113,11 +116,38 @@ def _lock_coupon(effect: Effect, tx: Tx, now: int) -> Change:
 
 def _use_coupon(effect: Effect, tx: Tx, now: int) -> Change:
     """Still locked for whoever looked at the code before it was used up."""
+    if "campaign" in effect.params:
+        uses.confirm(tx, effect.merchant, effect.params["campaign"], effect.op.saga_id, now)
+        return Done(ref=effect.op.key)
     return _move(effect, tx, now, ("coupon",), "used")
 
 
 def _unlock_coupon(effect: Effect, tx: Tx, now: int) -> Change:
+    if "campaign" in effect.params:
+        return _give_use_back(effect, tx, now)
     return _move(effect, tx, now, ("coupon",), "released")
+
+
+def _hold_use(effect: Effect, tx: Tx, now: int) -> Change:
+    """Count one more use of a campaign, if its limits and its budget still cover it."""
+    params = effect.params
+    use = {name: params[name] for name in ("campaign", "version", "member", "business_date", "times")}
+    use |= {"merchant": effect.merchant, "saga_id": effect.op.saga_id, "amount": params["worth_amount"]}
+    try:
+        uses.hold(tx, use, params["limits"], now)
+    except uses.Overrun as overrun:
+        message = f"{params['campaign']}: its limit is reached ({overrun.args[0]})"
+        return Declined(reason=DeclineReason.LIMIT_EXCEEDED, code="limit", message=message)
+    return Done(ref=effect.op.key)
+
+
+def _give_use_back(effect: Effect, tx: Tx, now: int) -> Change:
+    """All of it, where a checkout is undone; what a refund says, where a sale is returned."""
+    params = effect.params
+    saga_id, amount = params.get("held_by", effect.op.saga_id), params.get("back_amount", 0)
+    whole = params.get("whole", True)
+    uses.give_back(tx, effect.merchant, params["campaign"], saga_id, now, amount=amount, whole=whole)
+    return Done(ref=effect.op.key)
 
 
 def _draw_deposit(effect: Effect, tx: Tx, now: int) -> Change:

@@ -12,6 +12,7 @@ from typing import Any
 from gateway.domain.coupons import Coupon
 from gateway.domain.payments import Method
 from gateway.engine.basket import Priced
+from gateway.engine.limits import use_legs
 from gateway.engine.model import Json, Leg, Phase
 from gateway.engine.own import OWN
 from gateway.engine.problems import Problem, invalid
@@ -25,7 +26,7 @@ AT_THE_TILL = frozenset({Method.CASH, Method.ON_ACCOUNT})
 
 
 class Planner:
-    """Plans one checkout at the time ``now`` (milliseconds)."""
+    """Plans one checkout. ``now`` (milliseconds) is a time before anything was read: what we use since counts."""
 
     def __init__(self, reading: Reading, priced: Priced, now: int) -> None:
         self.reading, self.priced, self.now = reading, priced, now
@@ -39,6 +40,7 @@ class Planner:
         self._slots()
         self._bills()
         self._coupons()
+        self._uses()
         self._points()
         for asked, quoted in zip(self.priced.tenders, self.priced.quote["tenders"], strict=True):
             if quoted["amount"] > 0:
@@ -132,9 +134,15 @@ class Planner:
         if connection.has("coupon_reserve"):
             hooks = {Phase.HOLD: "coupon_reserve", Phase.SETTLE: "coupon_confirm"}
             return self._add(name, connection, hooks, params)
-        lock = {"available": coupon.counts.available, "as_of": self.now, "store_id": "", **params}
-        self._add(f"lock:{coupon.code}", None, {Phase.HOLD: "coupon_reserve", Phase.SETTLE: "coupon_confirm"}, lock)
+        lock = {"available": coupon.counts.available, "as_of": self.now, "store_id": "", "lock_of": name, **params}
+        self._add(f"lock:{name}", None, {Phase.HOLD: "coupon_reserve", Phase.SETTLE: "coupon_confirm"}, lock)
         return self._add(name, connection, {Phase.SETTLE: "coupon_redeem"}, params)
+
+    def _uses(self) -> None:
+        """Count what is used of campaigns with limits or a budget."""
+        priced = self.priced
+        for name, hooks, params in use_legs(priced.quote, priced.campaigns, priced.document, priced.member_id):
+            self._add(name, None, hooks, params)
 
     def _points(self) -> None:
         used = self.priced.quote.get("points") or {}

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.domain.payments import Method
+from gateway.engine.limits import back_legs, limited_legs
 from gateway.engine.model import Json, Kind, Leg, Op, OpState, Phase, Saga, State
 from gateway.engine.own import OWN
 from gateway.engine.problems import Problem, invalid
@@ -44,7 +45,7 @@ class Refunds:
         """What each system would give back. The refund that follows gives back the same."""
         saga, ops = self._refundable(merchant_id, checkout_id)
         result = self._price(saga, request)
-        legs = _Plan(self.engine, saga, ops, result).legs()
+        legs = self._legs(saga, ops, request, result)
         return {
             "checkout_id": saga.id,
             "currency": saga.doc["currency"],
@@ -70,7 +71,7 @@ class Refunds:
     def _try(self, asked: Asked, checkout_id: str, request: Json) -> Reply:
         parent, ops = self._refundable(asked.merchant, checkout_id)
         result = self._price(parent, request)
-        legs = _Plan(self.engine, parent, ops, result).legs()
+        legs = self._legs(parent, ops, request, result)
         doc: Json = {
             "site": parent.doc["site"],
             "currency": parent.doc["currency"],
@@ -84,6 +85,13 @@ class Refunds:
             Kind.REFUND, asked.merchant, parent.store_id, number, doc, result["amount"], State.PAYING, 0, parent.id
         )
         return self.engine.start(asked, saga, Secrets(), lambda tx, _: self._take(tx, parent, result["amount"]))
+
+    def _legs(self, parent: Saga, ops: list[Op], request: Json, result: Json) -> list[Leg]:
+        plan = _Plan(self.engine, parent, ops, result)
+        earlier = [refund.doc for refund in self._earlier(parent)] if limited_legs(parent) else []
+        snapshot = quote_in_force(parent)["snapshot"]
+        uses = back_legs(parent, snapshot, earlier, result, request.get("policy"), plan.whole)
+        return [*plan.legs(), *uses]
 
     def _take(self, tx: Tx, parent: Saga, amount: int) -> None:
         """Count the refund against what was paid, unless another refund has been counted since this one was priced."""

@@ -77,6 +77,8 @@ def refusal(saga: Saga, *, kept: bool) -> Problem:
     paying = leg.startswith("tender:") and any(item.hook(Phase.PAY) for item in saga.legs() if item.name == leg)
     if paying and reason not in ("unavailable", "undecided"):
         return Problem("payment-declined", _words(failure) or "the payment was declined", extra=extra)
+    if leg.startswith("campaign:") and reason == "limit_exceeded":
+        return Problem("price-changed", str(failure.get("message", "")), extra=extra)
     if (slug := _SLUGS.get(reason)) is not None:
         return Problem(slug, _words(failure), extra=extra)
     return Problem("checkout-failed", f"{leg or 'the checkout'}: {reason}; all was undone", extra=extra)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from gateway.engine import crash
+from gateway.engine.campaigns import CampaignBook, Campaigns
 from gateway.engine.driver import Driver, Duplicate, Lost, Refused, Work
 from gateway.engine.model import Json, Kind, Op, Saga, State, Timing
 from gateway.engine.own import OWN
@@ -26,7 +27,6 @@ from gateway.engine.replies import (
 )
 from gateway.engine.seams import Caller, Clock, Ids, Journal, Secrets
 from gateway.engine.worker import Worker
-from gateway.pricing import parse_campaigns
 from gateway.runtime import Merchant, Runtime
 from gateway.store import journal as sql
 from gateway.store.errors import StorageBusy, StorageConflict, StorageError, StorageFull
@@ -56,7 +56,7 @@ class Engine:
         self.clock, self.ids, self.timing = clock, ids, timing
         self.driver = Driver(journal, caller, clock, ids, timing)
         self.worker = Worker(self.driver, caller, clock)
-        self._campaigns: dict[str, tuple[object, Any]] = {}
+        self.campaign_book = CampaignBook(journal, clock)
 
     # --- small words -------------------------------------------------------------------------------------------------
 
@@ -70,13 +70,9 @@ class Engine:
     def reading(self, merchant_id: str) -> Reading:
         return Reading(self.runtime, self.journal, merchant_id)
 
-    def campaigns(self, merchant: Merchant) -> Any:
-        """The merchant's campaigns, parsed once for as long as the configuration stands."""
-        known = self._campaigns.get(merchant.id)
-        if known is None or known[0] is not merchant.pricing:
-            known = (merchant.pricing, parse_campaigns([dict(item) for item in merchant.pricing.campaigns]))
-            self._campaigns[merchant.id] = known
-        return known[1]
+    def campaigns(self, merchant: Merchant) -> Campaigns:
+        """The merchant's campaigns in force, those of its file and those imported."""
+        return self.campaign_book.of(merchant)
 
     def now(self) -> datetime:
         return datetime.fromtimestamp(self.clock.now() / 1000, UTC)

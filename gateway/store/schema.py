@@ -85,5 +85,33 @@ CREATE TABLE reconciliations (
 ) STRICT;
 """
 
+CAMPAIGNS = """
+CREATE TABLE campaigns (
+  merchant TEXT NOT NULL, id TEXT NOT NULL, version TEXT NOT NULL, doc TEXT NOT NULL,
+  state TEXT NOT NULL CHECK (state IN ('draft', 'active', 'paused', 'ended')), imported_at INTEGER NOT NULL,
+  PRIMARY KEY (merchant, id, version)
+) STRICT;
+CREATE TABLE campaign_changes (merchant TEXT PRIMARY KEY, changes INTEGER NOT NULL) STRICT;
+CREATE TABLE campaign_pins (
+  merchant TEXT NOT NULL, id TEXT NOT NULL, version TEXT NOT NULL, doc TEXT NOT NULL, seen_at INTEGER NOT NULL,
+  PRIMARY KEY (merchant, id, version)
+) STRICT;
+
+CREATE TABLE campaign_uses (
+  merchant TEXT NOT NULL, campaign TEXT NOT NULL, saga_id TEXT NOT NULL, version TEXT NOT NULL,
+  member TEXT NOT NULL, business_date TEXT NOT NULL,
+  times INTEGER NOT NULL CHECK (times >= 0), amount INTEGER NOT NULL CHECK (amount >= 0),
+  state TEXT NOT NULL CHECK (state IN ('held', 'used', 'released')), updated INTEGER NOT NULL,
+  PRIMARY KEY (merchant, campaign, saga_id)
+) STRICT;
+CREATE INDEX campaign_uses_saga ON campaign_uses (saga_id);
+CREATE TABLE campaign_counters (
+  merchant TEXT NOT NULL, campaign TEXT NOT NULL, scope TEXT NOT NULL CHECK (scope IN ('total', 'member', 'day')),
+  member TEXT NOT NULL, business_date TEXT NOT NULL,
+  times INTEGER NOT NULL CHECK (times >= 0), amount INTEGER NOT NULL CHECK (amount >= 0),
+  PRIMARY KEY (merchant, campaign, scope, member, business_date)
+) STRICT;
+"""
+
 #: All migrations of the core, in order; a name is never used again and a published text never changed.
-MIGRATIONS: tuple[tuple[str, str], ...] = (("0001-journal", JOURNAL),)
+MIGRATIONS: tuple[tuple[str, str], ...] = (("0001-journal", JOURNAL), ("0002-campaigns", CAMPAIGNS))
