@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
+import threading
 from datetime import date, timedelta
 from importlib import import_module
 from pathlib import Path
@@ -64,6 +66,33 @@ def serve(config: Path) -> None:
     os.environ["GATEWAY_CONFIG"] = str(config.resolve())
     settings = str(config_folder() / "gunicorn.conf.py")
     os.execv(sys.executable, [sys.executable, "-m", "gunicorn", "-c", settings, "wsgi:app"])  # noqa: S606 - our own server
+
+
+@main.command()
+@CONFIG
+def console(config: Path) -> None:
+    """Serve the merchant's web pages on loopback, as console_host and console_port say, until Ctrl-C."""
+    from gateway.console import run_console
+
+    parts = _parts(config)
+    server = parts.config.server
+    try:
+        if not server.console_port:
+            raise click.ClickException("server.console_port is 0, which means: no console")
+        served = run_console(parts, server.console_host, server.console_port)
+        click.echo(served.url)
+        _until_told()
+        served.stop()
+    finally:
+        parts.close()
+
+
+def _until_told() -> None:
+    """Wait for SIGTERM or Ctrl-C."""
+    told = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: told.set())
+    told.wait()
 
 
 @main.command()
