@@ -329,20 +329,30 @@ def _difference(cls: Class, pairs: list[Pair], ours: int, theirs: int, detail: s
 
 def _without_repeats(rows: Iterable[StatementRow]) -> list[StatementRow]:
     """Rows of which no two say the same, but for their number."""
-    known = {(row.kind, row.key, row.amount, str(row.facts.get("tender", ""))): row for row in rows}
+    known = {(row.kind, row.key, row.amount, _code(row)): row for row in rows}
     return list(known.values())
 
 
 def _beside(rows: Sequence[StatementRow], extras: Extras, sign: int) -> list[StatementRow]:
-    """The rows under a sale that are not its tenders, if points and discounts explain them; else none."""
-    left = list(rows)
+    """The rows under a sale that are not its tenders, if points and discounts explain them; else none.
+
+    They stand under tender codes of their own: a second row under a tender's code is money.
+    """
+    left, codes = list(rows), {""}
     for tender in extras.tenders:
         same = next((row for row in left if row.amount == sign * tender), None)
         if same is not None:
             left.remove(same)
+            codes.add(_code(same))
         elif tender:
             return []
+    if any(_code(row) in codes for row in left):
+        return []
     return left if _explained([sign * row.amount for row in left], extras) else []
+
+
+def _code(row: StatementRow) -> str:
+    return str(row.facts.get("tender", ""))
 
 
 def _explained(amounts: list[int], extras: Extras) -> bool:

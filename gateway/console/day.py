@@ -263,8 +263,15 @@ def clock(milliseconds: int, zone: ZoneInfo, *, exact: bool = False) -> str:
 def took(milliseconds: int) -> str:
     """A duration."""
     if milliseconds < 1_000:
-        return f"{max(0, milliseconds)} ms"
+        return f"{milliseconds} ms" if milliseconds > 0 else "<1 ms"
     return f"{milliseconds / 1000:.1f} s" if milliseconds < 60_000 else f"{milliseconds // 60_000} min"
+
+
+def quantity(text: object) -> str:
+    """A quantity without the zeros that say nothing: ``1`` of ``1.000``."""
+    whole, _, rest = str(text).partition(".")
+    rest = rest.rstrip("0")
+    return f"{whole}.{rest}" if rest else whole
 
 
 def names(tenders: Sequence[dict[str, Any]]) -> list[tuple[str, int, str]]:

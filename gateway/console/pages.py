@@ -61,7 +61,10 @@ def create_console(parts: Parts) -> Flask:
 
 
 def console(parts: Parts) -> Blueprint:
-    """The page as a blueprint under ``/console/``. Changes nothing and calls no far system."""
+    """The page as a blueprint under ``/console/``. Changes nothing and calls no far system.
+
+    Query: ``merchant``, ``date``, ``status``, ``page``, ``lang``; ``open`` is a checkout (id or order number) to unfold.
+    """
     pages = Blueprint(
         "console",
         __name__,
@@ -94,12 +97,14 @@ def _page(parts: Parts) -> str:
         day=shown,
         filters=filters,
         page=number,
+        opened=request.args.get("open", ""),
         merchants=parts.runtime.merchants.values(),
         statuses=day.STATUSES,
         languages=LANGUAGES,
         most=day.MOST,
         yuan=yuan,
         names=day.names,
+        quantity=day.quantity,
         link=lambda **changed: _link(filters, **changed),
     )
 

@@ -29,7 +29,7 @@ _TYPES = re.compile(
     r"|\b(?P<identity>INTEGER\s+PRIMARY\s+KEY(?:\s+AUTOINCREMENT)?)\b"
     r"|\bAS\s+(?P<cast>TEXT)\b"
     r"|(?P<options>\)\s*(?:STRICT|WITHOUT\s+ROWID)(?:\s*,\s*(?:STRICT|WITHOUT\s+ROWID))*)\b"
-    r"|\b(?P<type>TEXT|INTEGER|REAL|BLOB)\b",
+    r"|\b(?P<type>TEXT|INTEGER|(?-i:REAL)|BLOB)\b",  # a column may be called real
     re.DOTALL | re.IGNORECASE,
 )
 _POSTGRES_TYPES = {"TEXT": 'TEXT COLLATE "C"', "INTEGER": "BIGINT", "REAL": "DOUBLE PRECISION", "BLOB": "BYTEA"}

@@ -54,7 +54,12 @@ VALUES (:id, :merchant, :subject, :seq, :type, :occurred, :data)
 INSERT_TASK = """
 INSERT INTO tasks (id, merchant, subject, leg, kind, status, owner, detail, opened, deadline)
 VALUES (:id, :merchant, :subject, :leg, :kind, 'open', :owner, :detail, :opened, :deadline)
-ON CONFLICT (subject, leg, kind) DO NOTHING
+ON CONFLICT (subject, leg, kind) DO UPDATE SET status = 'open', detail = excluded.detail, opened = excluded.opened,
+  deadline = excluded.deadline, resolved = NULL, resolution = NULL
+RETURNING id
+"""
+RESOLVE_TASK = """
+UPDATE tasks SET status = 'resolved', resolved = :now, resolution = :resolution WHERE id = :id AND status = 'open'
 """
 INSERT_KEY = """
 INSERT INTO idempotency (merchant, key, fingerprint, subject, location, created)
@@ -98,13 +103,13 @@ def saga(tx: Tx, saga_id: str) -> Row | None:
 def saga_by_number(tx: Tx, merchant: str, kind: str, number: str) -> Row | None:
     """One saga by the platform's own number."""
     sql = "SELECT * FROM sagas WHERE merchant = :merchant AND kind = :kind AND number = :number"
-    return tx.one(sql, {"merchant": merchant, "kind": kind, "number": number})
+    return tx.one(sql, {"merchant": merchant, "kind": str(kind), "number": number})
 
 
 def children(tx: Tx, parent: str, kind: str) -> list[Row]:
     """The sagas that hang on another (the refunds of a checkout), oldest first."""
     return tx.all(
-        "SELECT * FROM sagas WHERE parent = :parent AND kind = :kind ORDER BY id", {"parent": parent, "kind": kind}
+        "SELECT * FROM sagas WHERE parent = :parent AND kind = :kind ORDER BY id", {"parent": parent, "kind": str(kind)}
     )
 
 
@@ -131,9 +136,16 @@ def insert_events(tx: Tx, rows: Sequence[Mapping[str, Any]]) -> None:
         tx.execute_many(INSERT_EVENT, rows)
 
 
-def open_task(tx: Tx, row: Mapping[str, Any]) -> bool:
-    """Open a task; False if the same one is there already."""
-    return tx.execute(INSERT_TASK, row) == 1
+def open_task(tx: Tx, row: Mapping[str, Any]) -> str:
+    """Open a task, or open the same one again; its id."""
+    found = tx.one(INSERT_TASK, row)
+    assert found is not None
+    return str(found["id"])
+
+
+def resolve_task(tx: Tx, task_id: str, now: int, resolution: str) -> bool:
+    """Close an open task; False if it is closed."""
+    return tx.execute(RESOLVE_TASK, {"id": task_id, "now": now, "resolution": resolution}) == 1
 
 
 def tasks_of(tx: Tx, subject: str) -> list[Row]:
