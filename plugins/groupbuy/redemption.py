@@ -24,6 +24,7 @@ from plugins.groupbuy.client import after_sending, parsed
 from plugins.groupbuy.plan import Plan, Plans
 from plugins.groupbuy.platform import Platform
 from plugins.groupbuy.protocol import (
+    NOT_PREPARED,
     OK,
     RESULT_OK,
     RESULT_USED,
@@ -39,6 +40,10 @@ from plugins.groupbuy.protocol import (
 )
 
 HOUR = timedelta(hours=1)
+
+
+class OtherCertificates(InvalidReply):
+    """An order's certificates are not those of the plan."""
 
 
 class Redeemer:
@@ -67,7 +72,9 @@ class Redeemer:
 
     def find(self, plan: Plan, until: datetime) -> Answer:
         """Whether the certificates of a plan were redeemed, by this very redemption."""
-        chosen = self._certificates(plan, until)
+        return self._standing(plan, self._certificates(plan, until))
+
+    def _standing(self, plan: Plan, chosen: list[Certificate]) -> Answer:
         ours = _ours(chosen, plan.key)
         if len(ours) == len(chosen):
             return self._done(plan, _one({verified.verify_id for verified in ours.values()}), replayed=True)
@@ -80,15 +87,22 @@ class Redeemer:
         return Declined(reason=DeclineReason.COUPON_EXHAUSTED, message=words)
 
     def _resume(self, plan: Plan, site: Site, call: Call) -> Answer:
-        """What an earlier attempt came to; one that redeemed only a part is taken back."""
-        chosen = self._certificates(plan, call.deadline)
+        """What an earlier attempt came to; one that redeemed only a part is taken back.
+
+        If the order does not have the plan's certificates, either this answer is wrong or the prepare's was: the same
+        verify again tells, and can't act twice.
+        """
+        try:
+            chosen = self._certificates(plan, call.deadline)
+        except OtherCertificates:
+            return NotFound()
         ours = _ours(chosen, plan.key)
         if ours and len(ours) < len(chosen):
             verify_id = _one({verified.verify_id for verified in ours.values()})
             self._take_back(verify_id, list(ours), site, call)
             self.plans.spend(plan)
             return Declined(reason=DeclineReason.COUPON_EXHAUSTED, message="only a part could be redeemed")
-        answer = self.find(plan, call.deadline)
+        answer = self._standing(plan, chosen)
         gone_for_good = isinstance(answer, Declined) and plan.spent
         return NotFound() if gone_for_good else answer  # a spent plan's certificates do not bind a new attempt
 
@@ -96,7 +110,7 @@ class Redeemer:
         order = self.platform.order(plan.order_id, until)
         chosen = [item for item in order if item.encrypted_code in plan.encrypted_codes]
         if len(chosen) != len(plan.encrypted_codes):
-            raise InvalidReply("the order has lost certificates")
+            raise OtherCertificates("the order does not have the certificates that were chosen")
         return chosen
 
     def _choose(self, request: CouponUse, call: Call) -> Plan | Declined:
@@ -117,6 +131,9 @@ class Redeemer:
 
     def _judged(self, reply: Reply, plan: Plan, site: Site, call: Call) -> Change:
         """Look at the call's code and at each certificate's own result."""
+        if reply.code == NOT_PREPARED:
+            self.plans.forget(plan.key)  # the prepare's answer was wrong, and so is every verify that was made of it
+            raise OutcomeUnknown(f"the certificates are not of this prepare: {reply.message}")
         if reply.code == VERIFY_TOKEN_INVALID:
             self.plans.spend(plan)
             raise OutcomeUnknown("the platform does not know the prepare (any more)")

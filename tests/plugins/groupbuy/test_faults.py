@@ -243,3 +243,23 @@ def test_once_a_verify_was_sent_it_is_never_not_sent(shop: Shop, tmp_path: Path)
     with pytest.raises(OutcomeUnknown, match="was sent"):
         shop.redeem(1, code)
     assert shop.status(code) == "used"
+
+
+def test_a_prepare_whose_answer_was_wrong_is_made_again(shop: Shop) -> None:
+    """It told certificates that are not the order's: the verify is refused, and the next attempt prepares anew."""
+    code = shop.buy()[0]
+    shop.once("wrong_id", "prepare")
+    with pytest.raises(OutcomeUnknown, match="not of this prepare"):
+        shop.redeem(1, code)
+    assert isinstance(shop.redeem(1, code, attempt=2), Done) and len(shop.records()) == 1
+
+
+def test_an_order_looked_at_wrongly_does_not_lead_to_a_second_redemption(shop: Shop) -> None:
+    codes = shop.buy(2)
+    shop.always("drop_after", "verify")
+    with pytest.raises(OutcomeUnknown):
+        shop.redeem(1, codes[0])
+    shop.once("wrong_id", "query")
+    again = shop.redeem(1, codes[0], attempt=2)
+    assert isinstance(again, Done) and again.replayed
+    assert sorted(shop.statuses(codes)) == ["unused", "used"]
