@@ -284,7 +284,10 @@ class Baskets:
             }
         rules = self.merchant.pricing.points
         if rules and priced.member is not None:
-            priced.document["points"] = {"use": request.get("points") or 0, **rules}
+            wanted = request.get("points") or 0
+            if wanted > priced.member.points_available:
+                raise Problem("insufficient-points", "the member has fewer points than are to be used")
+            priced.document["points"] = {"use": wanted, **rules}
         elif request.get("points"):
             raise invalid("/points", "points are used by a member, at a merchant whose points pay")
 
@@ -325,8 +328,8 @@ class Baskets:
         for name in ("amount", "share"):
             if tender.get(name) is not None:
                 document[name] = tender[name]
-        if tender["method"] == "stored_value" and priced.member is None:
-            raise invalid(pointer, "stored value is a member's: say which member")
+        if tender["method"] == "stored_value":
+            _check_value(priced.member, tender, pointer)
         if tender["method"] == "deposit":
             tender["held_amount"] = document["held_amount"] = deposits[tender["deposit_id"]]
         kinds = CODE_TENDERS.get(tender["method"])
@@ -360,6 +363,16 @@ class Baskets:
             raise Problem(
                 "validation-error", "the basket cannot be priced", errors=[dict(error) for error in errors.errors]
             ) from None
+
+
+def _check_value(member: Member | None, tender: dict[str, Any], pointer: str) -> None:
+    """Stored value is drawn on by its member, and covers what is asked of it."""
+    if member is None:
+        raise invalid(pointer, "stored value is a member's: say which member")
+    if tender.get("account") not in (None, member.ref):
+        raise invalid(f"{pointer}/account", "is not the account of the member in this basket")
+    if (tender.get("amount") or 0) > member.value.total:
+        raise Problem("insufficient-stored-value", "the stored value does not cover this amount")
 
 
 def bills_version(bills: tuple[Bill, ...]) -> str:

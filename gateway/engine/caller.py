@@ -11,6 +11,7 @@ from gateway.domain.call import Call
 from gateway.domain.common import Query, Step
 from gateway.domain.errors import AdapterError, NotSent, PluginError
 from gateway.domain.outcomes import Answer, Change
+from gateway.domain.traits import Traits
 from gateway.engine import crash
 from gateway.engine.model import Far, Verb
 from gateway.engine.own import OWN, OwnLedger
@@ -32,6 +33,21 @@ class Connections(Protocol):
     def connection(self, merchant_id: str, name: str) -> Connection: ...
 
 
+class Unconfigured:
+    """A connection that was there when the saga was planned and is no longer configured: it can do nothing."""
+
+    embedded = False
+
+    def has(self, hook: str) -> bool:
+        return False
+
+    def traits(self, hook: str) -> Traits:
+        return Traits()
+
+
+GONE = Unconfigured()
+
+
 class RuntimeCaller:
     """Calls far systems through the runtime's guarded connections."""
 
@@ -41,7 +57,12 @@ class RuntimeCaller:
         self._pool: ThreadPoolExecutor | None = None
 
     def far(self, merchant: str, connection: str) -> Far:
-        return self._own if connection == OWN else self._connections.connection(merchant, connection)
+        if connection == OWN:
+            return self._own
+        try:
+            return self._connections.connection(merchant, connection)
+        except LookupError:
+            return GONE
 
     def embedded(self, merchant: str, effect: Effect, tx: Tx) -> Change | Answer | AdapterError:
         try:

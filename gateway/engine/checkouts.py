@@ -107,11 +107,12 @@ class Checkouts:
         if stored is not None:
             return stored
         self._refuse_used_number(asked.merchant, request["order_no"])
+        began = self.engine.clock.now()
         priced = self._price(asked.merchant, request, may_price)
         self._expected(priced, request)
         compare_with_till(priced)
         secrets = Secrets()
-        saga = self._plan(asked.merchant, request, priced, secrets)
+        saga = self._plan(asked.merchant, request, priced, secrets, began)
         try:
             return self.engine.start(asked, saga, secrets)
         except Problem as problem:
@@ -142,8 +143,8 @@ class Checkouts:
             detail = f"the tenders come to {paid}, {payable} is to be paid"
             raise invalid("/tenders", detail, "tenders-mismatch")
 
-    def _plan(self, merchant_id: str, request: Json, priced: Priced, secrets: Secrets) -> Saga:
-        planner = Planner(self.engine.reading(merchant_id), priced, self.engine.clock.now())
+    def _plan(self, merchant_id: str, request: Json, priced: Priced, secrets: Secrets, began: int) -> Saga:
+        planner = Planner(self.engine.reading(merchant_id), priced, began)
         planner.plan()
         for tender in priced.tenders:
             if tender.get("auth_code"):
@@ -186,7 +187,7 @@ class Checkouts:
 
         def alter(work: Work) -> None:
             saga = work.saga
-            if saga.state is not State.AWAITING_TENDER:
+            if saga.state is not State.AWAITING_TENDER or self.engine.clock.now() >= saga.expires_at:
                 raise Problem("invalid-state", "this checkout awaits no tender")
             self._add_tender(saga, tender, secrets)
 
@@ -198,8 +199,8 @@ class Checkouts:
         if amount > left:
             raise invalid("/amount", f"only {left} is still to be paid", "tenders-mismatch")
         number = len(saga.doc["tenders"]) + len(saga.progress.get("tenders", ())) + 1
-        asked = {**asked, "id": f"t{number}"}
-        planner = Planner(self.engine.reading(saga.merchant), self._for_tender(saga, asked), self.engine.clock.now())
+        asked, began = {**asked, "id": f"t{number}"}, self.engine.clock.now()
+        planner = Planner(self.engine.reading(saga.merchant), self._for_tender(saga, asked), began)
         planner.add_tender(asked, {"amount": amount})
         saga.progress.setdefault("legs", []).extend(leg.to_json() for leg in planner.legs)
         saga.progress.setdefault("tenders", []).extend(planner.tenders)

@@ -27,10 +27,14 @@ from gateway.engine.model import (
     Timing,
 )
 from gateway.engine.pursue import Pursuer, Pursuit, Way, queryable
-from gateway.engine.undoing import undo_ways
+from gateway.engine.undoing import late_hold, undo_ways
 
 #: How often a change that provably never left us is tried again before its leg is given up.
 NOT_SENT_MOST = 2
+
+
+#: A person's case is looked at again after so many times the time after which it became one.
+SLOW = 6
 
 
 class Ops:
@@ -84,6 +88,8 @@ class _Decider:
                 State.CANCELLED: self._watching,
             }
         steps[self.saga.state]()
+        if self.decision.tasks and not self.decision.todo:
+            self._wake(self.now + self.timing.task_after * SLOW)  # a person's case is still looked at now and then
         return self.decision
 
     # --- small words -------------------------------------------------------------------------------------------------
@@ -107,8 +113,8 @@ class _Decider:
             self.decision.todo.append(pursuit.todo)
         self._wake(pursuit.at)
 
-    def _task(self, leg: str, kind: str, detail: str, owner: str = "merchant") -> None:
-        self.decision.tasks.append(NewTask(leg, kind, detail, owner))
+    def _task(self, leg: str, kind: str, detail: str, owner: str = "merchant", hook: str = "") -> None:
+        self.decision.tasks.append(NewTask(leg, kind, detail, owner, hook))
 
     def _pursue(self, leg: Leg, hook: str) -> Pursuit:
         return self.pursuer.pursue(leg, hook, self.ops.last(leg.name, hook), self.far(leg.connection))
@@ -129,16 +135,16 @@ class _Decider:
         """Hold everything side by side; the first refusal gives it all up."""
         if self.saga.progress.get("cancel"):
             return self._fail("", None, "cancelled")
-        declined = self.saga.progress.get("declined", ())
+        declined = self._declined_legs()
         added = {leg["name"] for leg in self.saga.progress.get("legs", ())}
         for leg, hook in self._legs(Phase.HOLD):
+            if tender_leg(leg) in declined:
+                continue
             op = self.ops.last(leg.name, hook)
             way = self._pursue(leg, hook)
-            if leg.name in declined:
-                continue
             reason = "" if way.way is Way.DONE else self._hold_given_up(op, way)
             if reason in ("declined", "unavailable") and leg.name in added:
-                return self._go(State.AWAITING_TENDER, declined=[*declined, leg.name])
+                return self._await_another(leg)
             if reason:
                 return self._fail(leg.name, op, "" if way.way is Way.REFUSED else reason)
             self._take(way)
@@ -150,50 +156,67 @@ class _Decider:
         if way.way is Way.REFUSED:
             return "declined"
         if op is None:
-            return ""
+            return "unavailable" if way.way is Way.STUCK else ""
         if op.state is OpState.NOT_SENT and op.attempts >= NOT_SENT_MOST:
             return "unavailable"
         if way.way is Way.STUCK or self.now >= op.first_sent + self.timing.hold:
             return "unresolved"
+        self._wake(op.first_sent + self.timing.hold)
         return ""
+
+    def _declined_legs(self) -> set[str]:
+        return set(self.saga.progress.get("declined", ()))
+
+    def _await_another(self, leg: Leg) -> None:
+        """Ask for another tender in this one's place; it holds nothing any more."""
+        self._go(State.AWAITING_TENDER, declined=sorted({*self._declined_legs(), tender_leg(leg)}))
 
     def _paying(self) -> None:
         """Take the external tenders, one after the other."""
         if self.saga.progress.get("cancel"):
             return self._fail("", None, "cancelled")
-        declined = self.saga.progress.get("declined", ())
+        declined = self._declined_legs()
         for leg, hook in self._legs(Phase.PAY):
             op = self.ops.last(leg.name, hook)
-            if leg.name in declined or (op is not None and op.state is OpState.OK):
+            if leg.name in declined:
                 continue
-            return self._take_tender(leg, hook, op)
+            if op is not None and self._closer().being_closed(leg):
+                return self._give_up(leg, op, "declined")
+            if op is None or op.state is not OpState.OK:
+                return self._take_tender(leg, hook, op)
         if self._paid() < self.saga.amount:
             return self._go(State.AWAITING_TENDER)
         return self._go(State.SETTLING, pivot=self.now)
 
     def _take_tender(self, leg: Leg, hook: str, op: Op | None) -> None:
-        if op is None:
-            return self._take(self.pursuer.send(leg, hook, None))
         far = self.far(leg.connection)
+        if op is None:
+            first = self._pursue(leg, hook)
+            return self._fail(leg.name, None, "unavailable") if first.way is Way.STUCK else self._take(first)
         if op.state is OpState.DECLINED:
-            return self._declined(leg, op)
+            return self._give_up(leg, op, "")
         if op.state in (OpState.NOT_SENT, OpState.GONE):
             if op.state is OpState.GONE or op.attempts >= NOT_SENT_MOST or op.outcome.get("code_lost"):
-                return self._fail(leg.name, op, "unavailable")
+                return self._give_up(leg, op, "unavailable")
             return self._take(self.pursuer.pursue(leg, hook, op, far))
         # Ask once before giving up, however late it is: after an outage the customer may long have paid and gone.
         asks, close_at = queryable(far, hook), self._close_at(leg, hook, op)
         if self.now >= close_at and (op.queries or not asks):
-            return self._fail(leg.name, op, "undecided")
+            return self._undecided(leg, op, far)
         # A charge is never sent again, even where the adapter says that it could be: a payment code is single use.
         if asks:
             self._take(self.pursuer.find_out(leg, op, far))
             return self._wake(close_at if op.queries else None)
-        if far.has("payment_reverse"):
-            return self._fail(leg.name, op, "undecided")
-        return self._task(
-            leg.name, "payment-unknown", "ask the customer or the terminal whether this was paid", "cashier"
-        )
+        if op.state is OpState.PENDING:
+            return self._wake(close_at)
+        return self._undecided(leg, op, far)
+
+    def _undecided(self, leg: Leg, op: Op, far: Far) -> None:
+        """Time is up for this payment: it is closed, or where nothing can be closed or asked, a person must say."""
+        if queryable(far, op.hook) or self._closer().can_undo(leg, op):
+            return self._give_up(leg, op, "undecided")
+        detail = "ask the customer or the terminal whether this was paid"
+        return self._task(leg.name, "payment-unknown", detail, "cashier", op.hook)
 
     def _close_at(self, leg: Leg, hook: str, op: Op) -> int:
         """When to stop waiting for this payment; a shown QR code lives as long as the checkout."""
@@ -203,18 +226,18 @@ class _Decider:
         traits = self.far(leg.connection).traits(hook)
         return op.first_sent + min(self.timing.seconds(traits.close_after_s), self.timing.pay)
 
-    def _declined(self, leg: Leg, op: Op) -> None:
-        if self.saga.doc.get("on_decline") != "await_tender":
-            return self._fail(leg.name, op)
+    def _give_up(self, leg: Leg, op: Op, reason: str) -> None:
+        """Give a tender up: the whole checkout with it, or wait for another one if the platform has asked for that."""
+        if self.saga.doc.get("on_decline") != "await_tender" or self.now >= self.saga.expires_at:
+            return self._fail(leg.name, op, reason)
         # Even a declined charge is closed before another one is asked for: a late duplicate may still be accepted.
-        closing = self._closer().close(leg)
-        if closing.way is Way.DONE:
-            return self._go(State.AWAITING_TENDER, declined=[*self.saga.progress.get("declined", ()), leg.name])
-        return self._take(closing)
+        if self._close(leg, op):
+            return self._await_another(leg)
+        return None
 
     def _paid(self) -> int:
         """What is taken or held so far, over all tenders that were not declined."""
-        declined = set(self.saga.progress.get("declined", ()))
+        declined = self._declined_legs()
         tenders = (*self.saga.doc["tenders"], *self.saga.progress.get("tenders", ()))
         return sum(tender["amount"] for tender in tenders if tender["leg"] not in declined)
 
@@ -230,22 +253,32 @@ class _Decider:
 
     def _settling(self) -> None:
         """Confirm and redeem side by side. The money is taken: what is unknown is resolved, never given up."""
-        unsettled = False
-        declined = self.saga.progress.get("declined", ())
-        for leg, hook in self._legs(Phase.SETTLE):
-            if leg.name in declined:
-                continue
-            op = self.ops.last(leg.name, hook)
-            way = self._pursue(leg, hook)
-            if way.way is Way.REFUSED:
-                return self._fail(leg.name, op)
-            unsettled |= way.way is not Way.DONE
+        declined = self._declined_legs()
+        legs = [(leg, hook) for leg, hook in self._legs(Phase.SETTLE) if tender_leg(leg) not in declined]
+        ways = [(leg, hook, self.ops.last(leg.name, hook), self._pursue(leg, hook)) for leg, hook in legs]
+        refused = next(((leg, op) for leg, _, op, way in ways if way.way is Way.REFUSED), None)
+        if refused is not None:
+            return self._settling_refused(*refused, [(op, way) for _, _, op, way in ways])
+        for leg, hook, op, way in ways:
             self._take(way)
             if way.way is Way.STUCK or (self._overdue(op) and way.way is not Way.DONE):
-                self._task(leg.name, "redemption-unknown", f"find out whether {hook} happened at {leg.adapter}")
-        if not unsettled:
+                detail = f"find out whether {hook} happened at {leg.adapter}"
+                self._task(leg.name, "redemption-unknown", detail, hook=hook)
+        if all(way.way is Way.DONE for *_, way in ways):
             self._go(State.POSTING, posting_since=self.now)
         return None
+
+    def _settling_refused(self, leg: Leg, op: Op | None, ways: list[tuple[Op | None, Pursuit]]) -> None:
+        """One was refused for good: what the others came to is found out first, because only what is known is undone.
+
+        Nothing is begun any more.
+        """
+        for other, way in ways:
+            begun = other is not None and other.state in MAYBE and other.state is not OpState.OK
+            if begun and way.way is not Way.STUCK and not self._overdue(other):
+                self._take(way)
+        if not self.decision.todo and self.decision.wake_at is None:
+            self._fail(leg.name, op)
 
     def _forward(self, phase: Phase, after: State) -> None:
         """Pursue every leg of a phase to its end; a refusal is a person's case and stops what comes after."""
@@ -256,20 +289,20 @@ class _Decider:
             unsettled |= way.way is not Way.DONE
             self._take(way)
             if way.way is Way.REFUSED:
-                self._task(leg.name, "refund-refused", f"{leg.adapter} refused {hook}: {op.outcome if op else ''}")
+                self._task(leg.name, "refund-refused", f"{leg.adapter} refused {hook}{_told(op)}", hook=hook)
             elif way.way is Way.STUCK or (self._overdue(op) and way.way is not Way.DONE):
-                self._task(leg.name, "refund-unknown", f"find out whether {hook} happened at {leg.adapter}")
+                detail = f"find out whether {hook} happened at {leg.adapter}"
+                self._task(leg.name, "refund-unknown", detail, hook=hook)
         if not unsettled:
             self._go(after, posting_since=self.now)
 
     def _posting(self) -> None:
         """Book the sale, then give the rewards; neither holds the customer up for long."""
-        patient = self.now < self.saga.progress.get("posting_since", self.now) + self.timing.post_patience
-        if self._tail_phase(Phase.POST) and patient:
-            return
-        if self._tail_phase(Phase.REWARD) and patient:
-            return
-        self._go(State.COMPLETED)
+        patient_until = self.saga.progress.get("posting_since", self.now) + self.timing.post_patience
+        for phase in (Phase.POST, Phase.REWARD):
+            if self._tail_phase(phase) and self.now < patient_until:
+                return self._wake(patient_until)
+        return self._go(State.COMPLETED)
 
     def _tail_phase(self, phase: Phase) -> bool:
         """Pursue what must not fail the sale; say whether it is worth waiting for."""
@@ -280,15 +313,15 @@ class _Decider:
             way = self._pursue(leg, hook)
             self._take(way)
             if way.way is Way.REFUSED:
-                self._task(leg.name, f"{phase}-refused", f"{leg.adapter} refused {hook}: {op.outcome if op else ''}")
+                self._task(leg.name, f"{phase}-refused", f"{leg.adapter} refused {hook}{_told(op)}", hook=hook)
             elif way.way is Way.STUCK:
-                self._task(
-                    leg.name, f"{phase}-unknown", f"see at {leg.adapter} whether {hook} happened, and do it by hand"
-                )
+                detail = f"see at {leg.adapter} whether {hook} happened, and do it by hand"
+                self._task(leg.name, f"{phase}-unknown", detail, hook=hook)
             elif way.way is not Way.DONE:
                 worth_waiting |= not deferred
                 if op is not None and self.now >= self._tail_deadline(leg, hook, op):
-                    self._task(leg.name, f"{phase}-overdue", f"{hook} has not come to an end at {leg.adapter}")
+                    detail = f"{hook} has not come to an end at {leg.adapter}"
+                    self._task(leg.name, f"{phase}-overdue", detail, hook=hook)
         return worth_waiting
 
     def _tail_deadline(self, leg: Leg, hook: str, op: Op) -> int:
@@ -299,63 +332,92 @@ class _Decider:
         self._tail_phase(Phase.POST)
         if not any(leg for leg, hook in self._legs(Phase.POST) if self.ops.last(leg.name, hook) is None):
             self._tail_phase(Phase.REWARD)
+        if self.saga.kind not in (Kind.REFUND, Kind.RELEASE):
+            self._watch_payments(self._declined_legs())
 
     # --- back --------------------------------------------------------------------------------------------------------
 
     def _closer(self) -> Closer:
-        return Closer(self.ops, self.far, self.pursuer, self.timing, self.now)
+        return Closer(self.ops, self.far, self.pursuer, self.timing, self.now, self.saga.by_hand())
+
+    def _close(self, leg: Leg, op: Op | None) -> bool:
+        """Whether this tender is shown to hold no money; else it is pursued, or a person is asked."""
+        way = self._closer().close(leg)
+        self._take(way)
+        if way.way is Way.STUCK or (self._overdue(op) and way.way is not Way.DONE):
+            detail = f"give the money back by hand at {leg.adapter}, or show that none was taken"
+            self._task(leg.name, "payment-not-closed", detail)
+        return way.way is Way.DONE
 
     def _closing(self) -> None:
         """Money first: reverse and verify every tender that may have been taken."""
-        closer, unsettled = self._closer(), False
-        for leg, hook in reversed(self._legs(Phase.PAY)):
-            op = self.ops.last(leg.name, hook)
-            way = closer.close(leg)
-            unsettled |= way.way is not Way.DONE
-            self._take(way)
-            if way.way is Way.STUCK or (self._overdue(op) and way.way is not Way.DONE):
-                self._task(
-                    leg.name,
-                    "payment-not-closed",
-                    f"give the money back by hand at {leg.adapter}, or show that none was taken",
-                )
-        if not unsettled:
+        legs = reversed(self._legs(Phase.PAY))
+        closed = [self._close(leg, self.ops.last(leg.name, hook)) for leg, hook in legs]
+        if all(closed):
             self._go(State.UNDOING)
 
     def _undoing(self) -> None:
         """Goods second: everything held is let go, everything used up is given back."""
-        unsettled = False
+        unsettled, by_hand = False, self.saga.by_hand()
         for leg in reversed(self.legs):
+            if leg.name in by_hand:
+                continue
             for way, op in undo_ways(leg, self.ops, self.far(leg.connection), self.pursuer):
                 unsettled |= way.way is not Way.DONE
                 self._take(way)
-                if way.way is Way.STUCK or way.way is Way.REFUSED or (self._overdue(op) and way.way is not Way.DONE):
+                if way.way in (Way.STUCK, Way.REFUSED) or (self._overdue(op) and way.way is not Way.DONE):
                     self._task(leg.name, "undo-failed", f"give {leg.name} back by hand at {leg.adapter}")
         if not unsettled:
             cancelled = (self.saga.failure() or {}).get("reason") == "cancelled"
             self._go(State.CANCELLED if cancelled else State.FAILED)
 
     def _watching(self) -> None:
-        """After a payment was closed, look now and then whether money has come all the same, and give it back."""
+        """Look now and then whether money, or a hold, has come all the same after it was closed; give it back."""
+        self._watch_payments({leg.name for leg in self.legs})
+        for leg in self.legs:
+            if leg.name in self.saga.by_hand():
+                continue
+            way = late_hold(leg, self.ops, self.far(leg.connection), self.pursuer, self.timing)
+            self._take(way)
+            if way.way is Way.STUCK:
+                self._task(leg.name, "undo-failed", f"give {leg.name} back by hand at {leg.adapter}")
+
+    def _watch_payments(self, legs: set[str]) -> None:
         closer = self._closer()
         for leg, hook in self._legs(Phase.PAY):
             op = self.ops.last(leg.name, hook)
-            if op is None or (op.state is OpState.NOT_SENT and not op.first_sent):
+            if leg.name not in legs or op is None or op.state is OpState.NOT_SENT:
                 continue
-            if op.state in MAYBE and op.outcome.get("asked"):
-                self._refund_late(leg, closer)
+            if op.state in MAYBE and op.outcome.get("asked") and leg.name not in self.saga.by_hand():
+                self._refund_late(leg, op, closer)
             else:
                 self._take(closer.watch(leg, op))
 
-    def _refund_late(self, leg: Leg, closer: Closer) -> None:
+    def _refund_late(self, leg: Leg, op: Op, closer: Closer) -> None:
         """Money came after the close: give it back by itself, and say so once."""
         way = closer.close(leg)
-        if way.todo is not None and not self.saga.progress.get("late"):
+        self._take(way)
+        if op.state is OpState.OK and way.todo is not None and not self.saga.progress.get("late"):
             self.decision.progress["late"] = True
             self.decision.events.append("checkout.late_payment_refunded")
-        self._take(way)
-        if way.way is Way.STUCK:
+        if way.way is Way.STUCK or (way.way is not Way.DONE and self._overdue_back(leg)):
             self._task(leg.name, "late-payment", f"give late money back by hand at {leg.adapter}")
+
+    def _overdue_back(self, leg: Leg) -> bool:
+        """Whether giving money back has gone on for too long."""
+        undoes = (self.ops.last(leg.name, hook) for hook in ("payment_reverse", "payment_refund", "payment_release"))
+        return any(self._overdue(op) and op is not None and op.state is not OpState.OK for op in undoes)
+
+
+def tender_leg(leg: Leg) -> str:
+    """The leg of the tender or benefit that this leg stands for: a lock on a code stands for the code's own leg."""
+    return str(leg.params.get("lock_of", leg.name))
+
+
+def _told(op: Op | None) -> str:
+    """What the far system said, for the person who reads the task."""
+    words = [str(op.outcome.get(name, "")) for name in ("reason", "code", "message")] if op is not None else []
+    return ": " + " ".join(word for word in words if word) if any(words) else ""
 
 
 def is_terminal(state: State) -> bool:

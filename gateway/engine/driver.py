@@ -38,8 +38,13 @@ from gateway.engine.records import op_from, op_row, saga_change, saga_from, saga
 from gateway.engine.requests import SecretGone, build_query, build_request, expected_amount
 from gateway.engine.seams import Caller, Clock, Effect, Ids, Journal, Outcome, Secrets
 from gateway.store import journal as sql
+from gateway.store.errors import StorageBusy
 from gateway.store.port import Tx
 
+#: How long a person has for a task, in milliseconds.
+TASK_DEADLINE = 24 * 3600 * 1000
+#: How often outcomes in hand are offered to a busy database again.
+BUSY_MOST = 3
 #: Rounds of deciding within one transaction; more would be a loop in ``decide``.
 ROUNDS_MOST = 64
 
@@ -130,8 +135,8 @@ class Driver:
     ) -> Steps:
         """Work on a saga until it rests or ``until`` (milliseconds) has come; yields effects and pauses.
 
-        ``accept`` runs in the first transaction of a new saga (its idempotency key); ``finish`` in the one in which the
-        saga comes to its end. Raises ``Lost``, ``Refused``, or what the store raises.
+        ``accept`` runs in the first transaction (it takes the idempotency key of what is asked); ``finish`` in the one
+        in which the saga comes to its end. Raises ``Lost``, ``Refused``, or what the store raises.
         """
         done: list[Outcome] = []
         while True:
@@ -160,11 +165,17 @@ class Driver:
         def unit(tx: Tx) -> Round:
             return _Round(self, before, done, until, failed).run(tx, accept, finish)
 
+        busy = 0
         while True:
             try:
                 return self.journal.tx(unit)
             except EmbeddedTrouble as trouble:
                 failed[trouble.name] = trouble.error  # rolled back with all it did; decide again with its outcome
+            except StorageBusy:
+                # Outcomes that nobody else has are in hand: lost here, they would have to be found out again.
+                busy += 1
+                if not done or busy > BUSY_MOST:
+                    raise
 
     def journal_step(self, work: Work, op: Op) -> Callable[[Mapping[str, Any]], None]:
         """The journal that a hook's ``call.step`` writes to, before each of its messages."""
@@ -205,7 +216,7 @@ class _Round:
         self.now = self.driver.clock.now()
         self.legs = {leg.name: leg for leg in self.saga.legs()}
         self.events: list[tuple[str, dict[str, Any]]] = []
-        self.tasks: list[NewTask] = []
+        self.standing: list[NewTask] = []
         was = self.saga.state
         if self.work.fresh:
             self.events.append((f"{self.saga.kind}.accepted", {}))
@@ -242,7 +253,7 @@ class _Round:
             moved = decision.state is not self.saga.state or bool(decision.progress)
             self.saga.state = decision.state
             self.saga.progress.update(decision.progress)
-            self.tasks.extend(decision.tasks)
+            self.standing = decision.tasks
             self.events.extend((event, {}) for event in decision.events)
             near = [todo for todo in decision.todo if self._far(todo.connection).embedded]
             far = [todo for todo in decision.todo if not self._far(todo.connection).embedded]
@@ -278,6 +289,12 @@ class _Round:
             op = self._op(todo)
             op.state, op.dirty = OpState.NOT_SENT, True
             op.outcome |= {"error": str(gone), "code_lost": True}
+            return False
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            op = self._op(todo)
+            rules.begin(op, self.now)
+            trouble = NotSent(f"the request cannot be built: {type(error).__name__}")
+            self._apply_to(op, Verb.SEND, trouble)
             return False
         return True
 
@@ -335,11 +352,12 @@ class _Round:
         saga.due_at = decision.wake_at if not effects else self.now
         ended = saga.state in TERMINAL and (was not in TERMINAL or self.work.fresh)
         self._open_tasks()
+        self._settle_tasks()
         self._note_transition(was, ended)
         rows = self._event_rows()
+        if accept is not None:
+            accept(tx, saga)
         if self.work.fresh:
-            if accept is not None:
-                accept(tx, saga)
             if not sql.insert_saga(tx, saga_row(saga)):
                 raise Duplicate(saga)
         elif not sql.update_saga(tx, saga_change(saga)):
@@ -368,9 +386,11 @@ class _Round:
             self.events.append((f"{kind}.{word}", {}))
         elif state is not was and state is State.AWAITING_TENDER:
             self.events.append((f"{kind}.awaiting_customer", {}))
-        if self.tasks and state not in TERMINAL and not self.saga.progress.get("attention"):
-            self.saga.progress["attention"] = True
+        needs = bool(self.standing) and state not in TERMINAL
+        if needs and not self.saga.progress.get("attention"):
             self.events.append((f"{kind}.needs_attention", {}))
+        if needs or self.saga.progress.get("attention"):
+            self.saga.progress["attention"] = needs
 
     def _event_rows(self) -> list[dict[str, Any]]:
         seq = int(self.saga.progress.get("events", 0))
@@ -389,7 +409,8 @@ class _Round:
         ]
 
     def _open_tasks(self) -> None:
-        for task in {(task.leg, task.kind): task for task in self.tasks}.values():
+        """Open what stands now; a case that was settled before and stands again is opened again."""
+        for task in {(task.leg, task.kind): task for task in self.standing}.values():
             row = {
                 "id": f"tsk_{self.driver.ids.new()}",
                 "merchant": self.saga.merchant,
@@ -399,12 +420,27 @@ class _Round:
                 "owner": task.owner,
                 "detail": task.detail,
                 "opened": self.now,
-                "deadline": self.now + 24 * 3600 * 1000,
+                "deadline": self.now + TASK_DEADLINE,
             }
-            if sql.open_task(self.tx, row):
-                known = self.saga.progress.setdefault("tasks", [])
-                known.append({"id": row["id"], "leg": task.leg, "kind": task.kind, "detail": task.detail})
-                self.events.append(("task.opened", {"task_id": row["id"], "leg": task.leg, "kind": task.kind}))
+            known = self.saga.progress.setdefault("tasks", [])
+            if any((item["leg"], item["kind"]) == (task.leg, task.kind) for item in known):
+                continue
+            opened = sql.open_task(self.tx, row)
+            known.append({"id": opened, "leg": task.leg, "kind": task.kind, "detail": task.detail, "hook": task.hook})
+            self.events.append(("task.opened", {"task_id": opened, "leg": task.leg, "kind": task.kind}))
+
+    def _settle_tasks(self) -> None:
+        """Close what does not stand any more: the far system has answered in the end, or a person has."""
+        standing = {(task.leg, task.kind) for task in self.standing}
+        for task in list(self.saga.progress.get("tasks", ())):
+            if (task["leg"], task["kind"]) in standing:
+                continue
+            self.saga.progress["tasks"].remove(task)
+            answered = self.saga.progress.get("answers", {}).pop(task["id"], None)
+            resolution = answered or {"outcome": "settled", "by": "gateway"}
+            sql.resolve_task(self.tx, task["id"], self.now, sql.dump(resolution))
+            told = {"task_id": task["id"], "leg": task["leg"], "kind": task["kind"]}
+            self.events.append(("task.resolved", told))
 
 
 class Duplicate(Exception):

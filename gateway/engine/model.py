@@ -171,6 +171,10 @@ class Saga:
     def failure(self) -> Json | None:
         return self.progress.get("failure")
 
+    def by_hand(self) -> list[str]:
+        """Legs that a person has given back or shown to hold nothing: nobody need undo them any more."""
+        return list(self.progress.get("by_hand", ()))
+
 
 class Far(Protocol):
     """What ``decide`` may know of a connection."""
@@ -207,12 +211,13 @@ class Todo:
 
 @dataclass(frozen=True, slots=True)
 class NewTask:
-    """A case for a person; one a leg and kind is open at a time."""
+    """A case for a person; one a leg and kind is open at a time. ``hook``: the change that it is about, if one is."""
 
     leg: str
     kind: str
     detail: str
     owner: str = "merchant"
+    hook: str = ""
 
 
 @dataclass(slots=True)
@@ -220,6 +225,7 @@ class Decision:
     """What ``decide`` says: the state to be in, the effects to run now, when to look again, what to tell.
 
     ``wake_at`` (milliseconds) is when to decide again if nothing else happens; ``None`` with no todo: never by itself.
+    ``tasks`` are all that stand now: one that is open and not among them has been settled without a person.
     """
 
     state: State
@@ -258,6 +264,10 @@ class Timing:
     def seconds(self, value: float) -> int:
         """A time that an adapter declares in seconds, as milliseconds under the scale."""
         return int(value * 1000 * self.scale)
+
+    def quiet_at(self, op: Op, far: Far) -> int:
+        """From when on what was sent for this operation can no longer be on its way."""
+        return op.last_sent + self.call + self.seconds(far.traits(op.hook).max_in_flight_s)
 
     def backoff(self, attempts: int) -> int:
         """The pause after so many attempts."""

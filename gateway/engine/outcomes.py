@@ -62,6 +62,7 @@ def apply_answer(
     op.queries += 1
     if isinstance(result, AdapterError):
         op.outcome["error"] = f"{type(result).__name__}: {result}"
+        op.outcome["unanswered"] = now
         op.next_at = now + timing.backoff(op.queries)
         return
     op.outcome["asked"] = op.finished = now
@@ -124,7 +125,9 @@ def _unknown(op: Op, error: AdapterError | Any, traits: Traits, timing: Timing, 
     op.outcome["maybe"] = True
     op.outcome["error"] = f"{type(error).__name__}: {error}"
     pause = timing.backoff(max(op.attempts, op.queries))
-    op.next_at = now + min(pause, max(timing.seconds(traits.poll_every_s), 1))
+    if now < op.first_sent + timing.pay:  # somebody is waiting for it
+        pause = min(pause, max(timing.seconds(traits.poll_every_s), 1))
+    op.next_at = now + pause
 
 
 def _kept(op: Op) -> dict[str, Any]:

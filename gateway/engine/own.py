@@ -23,6 +23,12 @@ from gateway.store.port import Tx
 OWN = "gateway"
 
 
+_DEPOSIT = """
+SELECT amount, refunded_amount FROM sagas
+WHERE id = :id AND merchant = :merchant AND kind = 'deposit' AND state = 'completed'
+"""
+
+
 def _milliseconds(moment: datetime) -> int:
     return int(moment.timestamp() * 1000)
 
@@ -99,7 +105,10 @@ def _cancel_stock(effect: Effect, tx: Tx, now: int) -> Change:
 
 
 def _return_stock(effect: Effect, tx: Tx, now: int) -> Change:
-    saga_id = effect.params.get("held_by", effect.op.saga_id)
+    """A refund gives back some goods of the sale that holds them; an undo gives back all, rooms too."""
+    saga_id = effect.params.get("held_by")
+    if saga_id is None:
+        return _cancel_stock(effect, tx, now)
     for item in effect.request.items:
         holds.give_back(tx, effect.merchant, saga_id, "stock", item.sku, int(item.quantity * 1000), now)
     return Done(ref=effect.op.key)
@@ -151,8 +160,12 @@ def _give_use_back(effect: Effect, tx: Tx, now: int) -> Change:
 
 
 def _draw_deposit(effect: Effect, tx: Tx, now: int) -> Change:
-    row = _row(effect, "deposit", effect.params["account"], effect.params["amount"], now)
-    if holds.take_count(tx, row, effect.params["held_amount"], 0):
+    """Draw on what the deposit holds *now*: others may draw on it, or it may be given back, at the same time."""
+    row = {**_row(effect, "deposit", effect.params["account"], effect.params["amount"], now), "store_id": ""}
+    tx.lock(holds.lock_name(row))
+    deposit = tx.one(_DEPOSIT, {"id": effect.params["account"], "merchant": effect.merchant})
+    left = deposit["amount"] - deposit["refunded_amount"] if deposit is not None else 0
+    if holds.take_count(tx, row, left, 0):
         return Done(ref=effect.params["account"], amount=effect.params["amount"])
     return Declined(reason=DeclineReason.INSUFFICIENT_FUNDS, code="deposit", message="the deposit does not cover this")
 

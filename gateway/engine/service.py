@@ -32,6 +32,16 @@ from gateway.store import journal as sql
 from gateway.store.errors import StorageBusy, StorageConflict, StorageError, StorageFull
 from gateway.store.port import Tx
 
+_KEEP_REPLY = """
+UPDATE idempotency SET status = :status, body = :body
+WHERE subject = :subject AND merchant = :merchant AND location = :location AND status IS NULL
+"""
+#: Requests that changed the saga and whose workers died have their own locations.
+_KEEP_CHANGED = _KEEP_REPLY.replace("location = ", "location <> ")
+_KINDS = {"chk": Kind.CHECKOUT, "rfd": Kind.REFUND, "dep": Kind.DEPOSIT, "rel": Kind.RELEASE}
+#: How often, and with what pause, a saga in another's hands is asked for.
+CLAIMS_MOST, CLAIM_PAUSE_S = 5, 0.05
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
@@ -96,7 +106,38 @@ class Engine:
     # --- new sagas ---------------------------------------------------------------------------------------------------
 
     def stored(self, asked: Asked) -> Reply | None:
-        """The reply kept for this key, if the request was made before."""
+        """The reply kept for this key, if the request was made before.
+
+        A worker that died between its work and its reply left none: it is made up from how the saga stands now.
+        """
+        try:
+            return self.journal.read(lambda tx: Keys.look(tx, asked.merchant, asked.key, asked.fingerprint))
+        except Problem as problem:
+            if problem.slug != "request-in-progress":
+                raise
+            reply = self._left_unanswered(asked)
+            if reply is None:
+                raise
+            return reply if reply.status else None
+
+    def _left_unanswered(self, asked: Asked) -> Reply | None:
+        """The reply of a request whose worker is gone while its saga rests; ``None`` while anybody works on it.
+
+        A saga of which nothing was ever sent is forgotten, as its worker would have done; the reply has then no status.
+        """
+        now = self.clock.now()
+        row = self.journal.read(lambda tx: sql.key(tx, asked.merchant, asked.key))
+        kind = _KINDS.get(row["subject"].split("_")[0]) if row is not None else None
+        if row is None or kind is None:
+            return None
+        saga, ops = self.load(asked.merchant, kind, row["subject"])
+        if saga.lease_until >= now or (saga.due_at is not None and saga.due_at <= now):
+            return None
+        if saga.state is State.FAILED and self._never_left(Work(saga, ops)):
+            self.journal.tx(lambda tx: sql.forget(tx, saga.id))
+            return Reply(0, "")
+        reply = changed_reply(saga, ops) if "#" in row["location"] else reply_of(saga, ops)
+        self.journal.tx(lambda tx: sql.store_reply(tx, asked.merchant, asked.key, reply.status, reply.body))
         return self.journal.read(lambda tx: Keys.look(tx, asked.merchant, asked.key, asked.fingerprint))
 
     def start(
@@ -131,7 +172,7 @@ class Engine:
         except Lost:
             return self._taken_over(asked, saga)
         except StorageError as error:
-            raise storage_problem(error) from None
+            return self._storage_trouble(asked, saga, error)
         crash.point("before-reply")
         return self._reply(asked, work)
 
@@ -140,6 +181,17 @@ class Engine:
         reply = changed_reply(*self.load(saga.merchant, saga.kind, saga.id))
         self.journal.tx(lambda tx: sql.store_reply(tx, asked.merchant, asked.key, reply.status, reply.body))
         return reply
+
+    def _storage_trouble(self, asked: Asked, saga: Saga, error: StorageError) -> Reply:
+        """Before it was accepted, nothing was sent and the request may be repeated; after it, recovery goes on."""
+        try:
+            accepted = self.journal.read(lambda tx: sql.key(tx, asked.merchant, asked.key)) is not None
+        except StorageError:
+            accepted = True  # nobody can tell: the careful answer
+        if not accepted:
+            raise storage_problem(error) from None
+        detail = "the database could not be written; what was begun goes on, its resource has the truth"
+        raise Problem("request-in-progress", detail, location=location_of(saga), retry_after=2) from None
 
     def _inline(self, merchant_id: str) -> int:
         own = self.merchant(merchant_id).policy.inline_wait_s
@@ -179,53 +231,71 @@ class Engine:
         """Keep the final reply with the state that it reports, unless one was given before."""
         if work.saga.state is State.FAILED and self._never_left(work):
             return
-        reply = reply_of(work.saga, work.ops)
-        tx.execute(
-            "UPDATE idempotency SET status = :status, body = :body WHERE subject = :subject AND merchant = :merchant"
-            " AND location = :location AND status IS NULL",
-            {
-                "status": reply.status,
-                "body": reply.body,
-                "subject": work.saga.id,
-                "merchant": work.saga.merchant,
-                "location": reply.location,
-            },
-        )
+        about = {"subject": work.saga.id, "merchant": work.saga.merchant}
+        for statement, reply in (
+            (_KEEP_REPLY, reply_of(work.saga, work.ops)),
+            (_KEEP_CHANGED, changed_reply(work.saga, work.ops)),
+        ):
+            row = {"status": reply.status, "body": reply.body, "location": reply.location}
+            tx.execute(statement, {**about, **row})
 
     # --- changing a saga that is there -------------------------------------------------------------------------------
 
-    def change(self, asked: Asked, kind: Kind, saga_id: str, alter: Callable[[Work], None], secrets: Secrets) -> Reply:
-        """Alter a saga that rests (add a tender, cancel it), then work on it. ``alter`` may raise ``Problem``."""
+    def change(
+        self,
+        asked: Asked,
+        kind: Kind,
+        saga_id: str,
+        alter: Callable[[Work], None],
+        secrets: Secrets,
+        before: Callable[[Tx, Saga], None] | None = None,
+    ) -> Reply:
+        """Alter a saga that rests (add a tender, cancel it), then work on it. ``alter`` may raise ``Problem``.
+
+        The key is taken in the transaction that writes the change, so that both stand or neither does; ``before`` runs
+        in it too.
+        """
         stored = self.stored(asked)
         if stored is not None:
             return stored
         saga, _ = self.load(asked.merchant, kind, saga_id)
-        work = self.driver.claim(saga_id)
-        if work is None:
-            detail = "it is being worked on right now; try again in a moment"
-            raise Problem("request-in-progress", detail, location=location_of(saga), retry_after=1)
+        work = self._claimed(saga)
         try:
             alter(work)
-        except Problem:
+        except BaseException:
             self.release(work)
             raise
         work.secrets = secrets
         location = f"{location_of(saga)}#{asked.key}"
         until = self.clock.now() + self._inline(asked.merchant)
 
-        def take(tx: Tx) -> None:
+        def accept(tx: Tx, changed: Saga) -> None:
             Keys.take(tx, asked.merchant, asked.key, asked.fingerprint, saga_id, location, self.clock.now())
+            if before is not None:
+                before(tx, changed)
 
         try:
-            self.journal.tx(take)
-            work = self.worker.run(work, until, None, self.finish)
+            work = self.worker.run(work, until, accept, self.finish)
         except KeyTaken:
+            self.release(work)
             return self._after_key_taken(asked)
         except Lost:
             return self._taken_over(asked, saga)
+        except StorageError as error:
+            return self._storage_trouble(asked, saga, error)
         reply = changed_reply(work.saga, work.ops)
         self.journal.tx(lambda tx: sql.store_reply(tx, asked.merchant, asked.key, reply.status, reply.body))
         return reply
+
+    def _claimed(self, saga: Saga) -> Work:
+        """The saga in our hands; a worker that only looks at it for a moment is waited for."""
+        for _ in range(CLAIMS_MOST):
+            work = self.driver.claim(saga.id)
+            if work is not None:
+                return work
+            self.worker.sleep(CLAIM_PAUSE_S)
+        detail = "it is being worked on right now; try again in a moment"
+        raise Problem("request-in-progress", detail, location=location_of(saga), retry_after=1)
 
     def release(self, work: Work) -> None:
         """Give a claim back without a change."""

@@ -17,6 +17,9 @@ from gateway.store.port import Tx
 
 log = logging.getLogger("gateway.engine")
 
+#: For how long a saga is put off that could not be worked on, in milliseconds.
+PUT_OFF = 60_000
+
 Accept = Callable[[Tx, Saga], None]
 Finish = Callable[[Tx, Work], None]
 
@@ -65,8 +68,20 @@ class Worker:
         work = self.driver.claim(saga_id)
         if work is None:
             return 0
-        self.run(work, self.clock.now() + patience, finish=finish)
+        try:
+            self.run(work, self.clock.now() + patience, finish=finish)
+        except (Lost, StorageError):
+            raise
+        except Exception:
+            # A fault of ours with one saga must not keep the others from being worked on.
+            log.exception("a saga could not be worked on; it is put off", extra={"saga": saga_id})
+            self._put_off(work)
         return 1
+
+    def _put_off(self, work: Work) -> None:
+        row = {"id": work.saga.id, "fence": work.saga.fence, "due": self.clock.now() + PUT_OFF}
+        statement = "UPDATE sagas SET lease_until = 0, due_at = :due WHERE id = :id AND fence = :fence"
+        self.driver.journal.tx(lambda tx: tx.execute(statement, row))
 
 
 class Recovery:

@@ -40,9 +40,14 @@ WHERE merchant = :merchant AND saga_id = :saga_id AND kind = :kind AND item = :i
 """
 
 
+def lock_name(row: Mapping[str, Any]) -> str:
+    """What units lock that decide upon an item: the same for all who hold it."""
+    return f"hold:{row['merchant']}:{row['kind']}:{row['store_id']}:{row['item']}"
+
+
 def take_count(tx: Tx, row: Mapping[str, Any], available: int, as_of: int) -> bool:
     """Hold ``quantity`` of an item if ``available`` (as the far system said at ``as_of``) still covers it."""
-    tx.lock(f"hold:{row['merchant']}:{row['kind']}:{row['store_id']}:{row['item']}")
+    tx.lock(lock_name(row))
     asked = {name: row[name] for name in ("merchant", "kind", "store_id", "item")}
     found = tx.one(_TAKEN, {**asked, "as_of": as_of})
     if found is None or found["taken"] + row["quantity"] > available:
