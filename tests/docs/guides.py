@@ -81,7 +81,7 @@ def run_guide(
             assert block.text in said[ran], f"expected {block.text!r} after:\n{found[ran].text}\nit said:\n{said[ran]}"
 
 
-def _shell(text: str, folder: Path, environment: Mapping[str, str], timeout: float = 100) -> str:
+def _shell(text: str, folder: Path, environment: Mapping[str, str], timeout: float = 170) -> str:
     """What a script prints. It and all that it started are ended afterwards."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     shell = subprocess.Popen(
