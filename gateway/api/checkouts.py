@@ -13,13 +13,21 @@ from schemas.lists import CheckoutList, CheckoutQuery
 from schemas.quotes import Quote, QuoteRequest
 from schemas.tenders import AddTender
 
-_PRICE = ("price-changed", "bill-changed", "coupon-not-applicable", "coupon-exhausted", "slot-taken", "not-found")
+_PRICE = (
+    "bill-changed",
+    "slot-taken",
+    "coupon-not-applicable",
+    "insufficient-points",
+    "insufficient-stored-value",
+    "price-changed",
+    "adapter-unavailable",
+    "not-found",
+)
 _CHECKOUT = (
     *_PRICE,
     "payment-declined",
     "out-of-stock",
-    "insufficient-points",
-    "insufficient-stored-value",
+    "coupon-exhausted",
     "quote-expired",
     "checkout-failed",
     "duplicate-order",
@@ -34,7 +42,7 @@ _CHECKOUT = (
     body=QuoteRequest,
     returns={200: Quote},
     scopes=("checkout:read",),
-    problems=(*_PRICE, "adapter-unavailable", "storage-full", "tenders-mismatch"),
+    problems=(*_PRICE, "storage-full", "tenders-mismatch"),
 )
 def create_quote(ask: Ask) -> Json:
     """Price a basket. Changes nothing; the price is honoured until ``expires_at``."""

@@ -9,6 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, 
 from prometheus_client.multiprocess import MultiProcessCollector
 
 REQUESTS = Counter("gateway_http_requests", "Requests by operation and status", ("operation", "status"))
+PROBLEMS = Counter("gateway_http_problems", "Problems by slug", ("slug",))
 SECONDS = Histogram(
     "gateway_http_request_seconds",
     "How long requests took",

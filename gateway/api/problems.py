@@ -8,6 +8,7 @@ from typing import Any
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
+from gateway.api import metrics
 from gateway.engine.problems import Problem
 from gateway.engine.seams import TimeOrderedIds
 from gateway.engine.service import storage_problem
@@ -45,6 +46,7 @@ def request_id() -> str:
 
 def problem_response(problem: Problem) -> Response:
     """The problem as it is sent."""
+    metrics.PROBLEMS.labels(problem.slug).inc()
     document: dict[str, Any] = {
         "type": f"/problems/{problem.slug}",
         "title": problem.title,
