@@ -10,6 +10,7 @@ from flask import Flask
 
 from gateway.api import install_api
 from gateway.api.parts import Parts
+from gateway.backoffice.campaigns import pin_campaigns
 from gateway.engine.caller import RuntimeCaller
 from gateway.engine.checkouts import Checkouts
 from gateway.engine.deposits import Deposits
@@ -57,6 +58,7 @@ def build_parts(file: Path) -> Parts:
 def build_engine(config: GatewayConfig, discovery: Discovery, database: Database | None = None) -> Parts:
     """The engine on a configuration that is read; the database's schema is brought up to date."""
     database = open_migrated(config, discovery) if database is None else database
+    pin_campaigns(database, config.merchants.values(), SystemClock().now())
     runtime = Runtime(config, discovery, database)
     clock = SystemClock()
     caller = RuntimeCaller(runtime, clock)

@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from gateway import __version__
+from gateway.cli_campaigns import campaigns
 from gateway.domain.errors import GatewayError
 from gateway.folders import config_folder
 from gateway.pricing.command import price_command
@@ -48,6 +49,7 @@ def main() -> None:
 
 
 main.add_command(price_command, "price")
+main.add_command(campaigns)
 
 
 def _parts(config: Path) -> Any:

@@ -43,8 +43,7 @@ def find(tx: Tx, merchant: str, campaign: str, version: str) -> Row | None:
 
 
 def insert(tx: Tx, row: dict[str, Any]) -> None:
-    """Add a version; one that is active ends the one that was."""
-    tx.lock(f"campaigns:{row['merchant']}")
+    """Add a version, under the ``lock``; one that is active ends the one that was."""
     if row["state"] == ACTIVE:
         _end_others(tx, row["merchant"], row["id"])
     tx.execute(_INSERT, row)
@@ -53,19 +52,33 @@ def insert(tx: Tx, row: dict[str, Any]) -> None:
 
 def set_state(tx: Tx, merchant: str, campaign: str, version: str, state: str) -> bool:
     """Move a version to another state; False if there is no such version."""
-    tx.lock(f"campaigns:{merchant}")
+    lock(tx, merchant)
+    if find(tx, merchant, campaign, version) is None:
+        return False
     if state == ACTIVE:
         _end_others(tx, merchant, campaign)
     row = {"merchant": merchant, "id": campaign, "version": version, "state": state}
     sql = "UPDATE campaigns SET state = :state WHERE merchant = :merchant AND id = :id AND version = :version"
-    changed = tx.execute(sql, row) == 1
+    tx.execute(sql, row)
     touch(tx, merchant)
-    return changed
+    return True
+
+
+def lock(tx: Tx, merchant: str) -> None:
+    """One change of a merchant's campaigns at a time."""
+    tx.lock(f"campaigns:{merchant}")
 
 
 def touch(tx: Tx, merchant: str) -> None:
     """Tell every process that the merchant's campaigns have changed."""
     tx.execute(_TOUCH, {"merchant": merchant})
+
+
+def pinned(tx: Tx, merchant: str, campaign: str, version: str) -> str | None:
+    """The text that a version of the merchant's own file had when it was first seen; ``None`` if it never was."""
+    sql = "SELECT doc FROM campaign_pins WHERE merchant = :merchant AND id = :id AND version = :version"
+    found = tx.one(sql, {"merchant": merchant, "id": campaign, "version": version})
+    return None if found is None else str(found["doc"])
 
 
 def pin(tx: Tx, merchant: str, campaign: str, version: str, doc: str, now: int) -> str:
@@ -76,9 +89,7 @@ def pin(tx: Tx, merchant: str, campaign: str, version: str, doc: str, now: int) 
         " ON CONFLICT DO NOTHING",
         row,
     )
-    sql = "SELECT doc FROM campaign_pins WHERE merchant = :merchant AND id = :id AND version = :version"
-    found = tx.one(sql, {name: row[name] for name in ("merchant", "id", "version")})
-    return doc if found is None else str(found["doc"])
+    return pinned(tx, merchant, campaign, version) or doc
 
 
 def _end_others(tx: Tx, merchant: str, campaign: str) -> None:
