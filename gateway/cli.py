@@ -138,17 +138,24 @@ def simulate(name: str | None, data: Path | None, panel_port: int, settings: tup
 
 
 @main.command()
+@CONFIG
 @click.argument("action", type=click.Choice(["list"]), default="list")
-def plugins(action: str) -> None:
-    """What is installed, and why something is not."""
-    from gateway.runtime import discover
-
-    found = discover(("first-party",))
+def plugins(config: Path, action: str) -> None:
+    """What is installed, and why something is not in force; without a configuration, what came with the gateway."""
+    found = _discovered(config)
     for name in sorted(found.adapters):
         click.echo(f"{name:<16} {found.adapters[name].__module__}")
+    for name in found.ignored:
+        click.echo(f"{name:<16} installed, but not in plugins.allow")
     for name, reason in sorted(found.failed.items()):
         click.echo(f"{name:<16} NOT LOADED: {reason}")
     sys.exit(1 if found.failed else 0)
+
+
+def _discovered(config: Path) -> Any:
+    from gateway.runtime import discover, read_gateway
+
+    return discover(read_gateway(config.resolve()).plugins_allow) if config.exists() else discover()
 
 
 @main.group()
@@ -336,9 +343,7 @@ def tasks(config: Path, merchant_id: str | None) -> None:
 @CONFIG
 def doctor(config: Path) -> None:
     """Read the configuration, the plugins, the database and every connection; exit status 1 if anything is wrong."""
-    from gateway.runtime import discover
-
-    failed = discover(("first-party",)).failed
+    failed = _discovered(config).failed
     for name, reason in failed.items():
         click.echo(f"plugin {name}: {reason}")
     parts = _parts(config)

@@ -63,17 +63,22 @@ def script(found: list[Block]) -> str:
 
 
 def run_guide(
-    name: str, folder: Path, environment: Mapping[str, str], instead: Mapping[str, str] | None = None
+    name: str,
+    folder: Path,
+    environment: Mapping[str, str],
+    instead: Mapping[str, str] | None = None,
+    programs: Path = Path(sys.executable).parent,
 ) -> None:
     """Run a guide of ``docs/``. Fails with what was printed if a command fails, or something expected is not said.
 
-    ``instead`` replaces texts of the guide, such as ports that may be taken on this machine.
+    ``instead`` replaces texts of the guide, such as ports that may be taken on this machine; ``programs`` is the folder
+    of the Python and the ``gateway`` that are used.
     """
     text = (ROOT / "docs" / name).read_text(encoding="utf-8")
     for told, here in (instead or {}).items():
         text = text.replace(told, here)
     found = list(blocks(text))
-    output = _shell(script(found), folder, environment)
+    output = _shell(script(found), folder, {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", **environment})
     said = _by_block(output)
     for index, block in enumerate(found):
         if block.kind == "expect":
@@ -83,11 +88,10 @@ def run_guide(
 
 def _shell(text: str, folder: Path, environment: Mapping[str, str], timeout: float = 170) -> str:
     """What a script prints. It and all that it started are ended afterwards."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     shell = subprocess.Popen(
         ["bash", "-c", text],
         cwd=folder,
-        env={**os.environ, "PATH": path, **environment},
+        env={**os.environ, **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
