@@ -9,7 +9,7 @@ from typing import Any
 import requests
 
 #: How long the story waits for something to come to its end, in seconds.
-PATIENCE_S = 60.0
+PATIENCE_S = 30.0
 
 
 class Refused(Exception):

@@ -139,7 +139,7 @@ class Stage:
             (folder / "merchants" / file.name).write_text(text, encoding="utf-8")
         self.config_file.write_text(
             f'data = "../gateway"\nmerchants = ["merchants/*.toml"]\n\n[server]\nport = {self.port}\n'
-            "[engine]\npost_patience_s = 6\n",
+            "[engine]\npost_patience_s = 6\nscale = 0.2\n",
             encoding="utf-8",
         )
 

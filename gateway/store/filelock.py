@@ -15,6 +15,9 @@ from pathlib import Path
 
 from gateway.store.errors import StorageBusy
 
+#: Random pauses of our own: the process's shared generator belongs to others (a test's seed).
+_JITTER = random.SystemRandom()
+
 _TRY = fcntl.LOCK_EX | fcntl.LOCK_NB
 _SHORTEST_NAP = 0.00005
 _LONGEST_NAP = 0.002
@@ -61,5 +64,5 @@ def _take(descriptor: int, deadline: float) -> None:
         except BlockingIOError:
             if time.monotonic() >= deadline:
                 raise StorageBusy("another process has been writing for too long") from None
-        time.sleep(nap * (0.5 + random.random()))  # noqa: S311  (jitter, not a secret)
+        time.sleep(nap * (0.5 + _JITTER.random()))
         nap = min(nap * 1.5, _LONGEST_NAP)

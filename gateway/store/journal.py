@@ -153,6 +153,16 @@ def tasks_of(tx: Tx, subject: str) -> list[Row]:
     return tx.all("SELECT * FROM tasks WHERE subject = :subject ORDER BY id", {"subject": subject})
 
 
+def task(tx: Tx, task_id: str) -> Row | None:
+    """One task."""
+    return tx.one("SELECT * FROM tasks WHERE id = :id", {"id": task_id})
+
+
+def answer_task(tx: Tx, task_id: str, resolution: str) -> None:
+    """Note what a person has said of a task; it stays open until that has taken effect."""
+    tx.execute("UPDATE tasks SET resolution = :resolution WHERE id = :id", {"id": task_id, "resolution": resolution})
+
+
 def insert_key(tx: Tx, row: Mapping[str, Any]) -> bool:
     """Take an idempotency key; False if it is taken."""
     return tx.execute(INSERT_KEY, row) == 1

@@ -33,6 +33,9 @@ from gateway.store.postgres_unit import RunAgain, run_unit
 T = TypeVar("T")
 Isolation = Literal["read committed", "serializable"]
 
+#: Random pauses of our own: the process's shared generator belongs to others (a test's seed).
+_JITTER = random.SystemRandom()
+
 _BEGIN: dict[str, bytes] = {
     "read committed": b"BEGIN ISOLATION LEVEL READ COMMITTED",
     "serializable": b"BEGIN ISOLATION LEVEL SERIALIZABLE",
@@ -134,7 +137,7 @@ class PostgresDatabase:
                 except RunAgain as again:
                     if time.monotonic() >= deadline:
                         raise again.error from again.error.__cause__
-                time.sleep(random.uniform(0, nap))  # noqa: S311  (jitter, not a secret)
+                time.sleep(_JITTER.uniform(0, nap))
                 nap = min(2 * nap, _LONGEST_NAP)
         finally:
             self._busy.here = False

@@ -12,6 +12,9 @@ from gateway.store.group import Unit
 from gateway.store.sqlite_errors import translate
 from gateway.store.sqlite_tx import SqliteTx
 
+#: Random pauses of our own: the process's shared generator belongs to others (a test's seed).
+_JITTER = random.SystemRandom()
+
 
 class SqliteGround:
     """See :class:`gateway.store.batch.Ground`."""
@@ -85,4 +88,4 @@ def insist(statement: Callable[[], object], deadline: float) -> None:
             found = translate(error)
             if not isinstance(found, StorageBusy) or time.monotonic() >= deadline:
                 raise found from error
-        time.sleep(random.uniform(0.0005, 0.005))  # noqa: S311  (jitter, not a secret)
+        time.sleep(_JITTER.uniform(0.0005, 0.005))

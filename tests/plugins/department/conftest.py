@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -84,8 +86,14 @@ def store(shared_store: Store) -> Store:
     simulator = shared_store.simulator
     simulator.faults.set([])
     simulator.options.clear()
-    shutil.copyfile(simulator.data.parent / "first.db", simulator.database.path)
+    _put_back(simulator.data.parent / "first.db", simulator.database.path)
     return shared_store
+
+
+def _put_back(first: Path, current: Path) -> None:
+    """Write the first day's pages through SQLite: a plain copy under a till that still writes would tear the file."""
+    with closing(sqlite3.connect(first)) as source, closing(sqlite3.connect(current, timeout=10)) as target:
+        source.backup(target)
 
 
 @pytest.fixture
