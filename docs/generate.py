@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -141,10 +141,32 @@ def routes_page() -> Iterator[str]:
     yield ""
     yield "## What each may be refused by"
     yield ""
-    rows = [
-        (code(each.id), ", ".join(f"[{slug}](problems.md#{slug})" for slug in slugs_of(each))) for each in operations
+    yield from _refusals(operations)
+
+
+def _refusals(operations: Sequence[Operation]) -> Iterator[str]:
+    """What all have in common is said once; each operation's row has the rest."""
+    every = _common(operations)
+    posts = _common([each for each in operations if each.method == "POST"])
+    changes = _common([each for each in operations if each.idempotent])
+    rows: list[tuple[str, ...]] = [
+        ("every route", _linked(every)),
+        ("every `POST`", _linked(each for each in posts if each not in every)),
+        ("every change", _linked(each for each in changes if each not in (*every, *posts))),
     ]
+    for operation in operations:
+        known = {*every, *(posts if operation.method == "POST" else ()), *(changes if operation.idempotent else ())}
+        rows.append((code(operation.id), _linked(slug for slug in slugs_of(operation) if slug not in known)))
     yield from table(("Operation", "Problems"), rows)
+
+
+def _common(operations: Sequence[Operation]) -> list[str]:
+    first, *others = (slugs_of(each) for each in operations)
+    return sorted(slug for slug in first if all(slug in other for other in others))
+
+
+def _linked(slugs: Iterable[str]) -> str:
+    return ", ".join(f"[{slug}](problems.md#{slug})" for slug in sorted(slugs))
 
 
 def in_order() -> list[Operation]:
