@@ -58,6 +58,6 @@ class DurableStore:
 
     def keys(self, prefix: str = "") -> list[str]:
         """The keys with this prefix, sorted by code point."""
-        sql = f"SELECT key FROM adapter_store {_WHERE} AND substr(key, 1, :length) = :prefix"  # noqa: S608
+        sql = f"SELECT key FROM adapter_store {_WHERE} AND substr(key, 1, CAST(:length AS INTEGER)) = :prefix"  # noqa: S608
         parameters = {**self._own, "prefix": prefix, "length": len(prefix)}
         return sorted(row["key"] for row in self._database.read(lambda tx: tx.all(sql, parameters)))

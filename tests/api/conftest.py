@@ -7,12 +7,20 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from gateway.testing.postgres import PostgresServer
 from tests.api.kit import Api, Gateway, build
 
 
 @pytest.fixture(scope="session")
-def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    made = build(tmp_path_factory.mktemp("api"))
+def postgres_server() -> Iterator[PostgresServer]:
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def gateway(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Gateway]:
+    url = request.getfixturevalue("postgres_server").new_database() if request.param == "postgresql" else ""
+    made = build(tmp_path_factory.mktemp("api"), url)
     yield made
     made.stop()
 

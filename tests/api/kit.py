@@ -134,13 +134,20 @@ class Gateway:
             running.stop()
 
 
-def build(folder: Path) -> Gateway:
-    """Start the simulators, write the files with their addresses, make the app, fill the house."""
+def build(folder: Path, database: str = "") -> Gateway:
+    """Start the simulators, write the files with their addresses, make the app, fill the house.
+
+    ``database`` is an address; without one it is SQLite in the folder.
+    """
     running = {
         "alipay": start(AlipaySimulator(made_folder(folder / "alipay"), {"password_after_s": "0.3"})),
         "ktv": start(KtvSimulator(made_folder(folder / "ktv"), {"lazy_s": "0.1"})),
     }
-    app = create_app(write_config(folder, running))
+    file = write_config(folder, running)
+    if database:
+        with file.open("a", encoding="utf-8") as config:
+            config.write(f'\n[database]\nurl = "{database}"\n')
+    app = create_app(file)
     gateway = Gateway(folder, app, running)
     for shop in SHOPS:
         stock_up(gateway.parts, shop)

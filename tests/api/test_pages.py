@@ -80,7 +80,9 @@ def test_health(api: Api) -> None:
     ready = api.client.get("/readyz")
     document: Any = ready.get_json()
     assert (ready.status_code, document["ready"]) == (200, True)
-    assert document["database"]["durable"] is True
+    assert document["database"]["ok"] is True
+    durable = document["database"]["dialect"] == "sqlite"  # the server of the tests does not sync
+    assert document["database"]["durable"] is durable
     assert "bun" not in ready.get_data(as_text=True)
 
 
