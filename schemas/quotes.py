@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from marshmallow import fields, validates_schema
 
@@ -13,6 +13,13 @@ from schemas.tenders import MEANT, tenders
 
 class QuoteRequest(BasketRequest):
     """Price a basket. ``tenders`` are those meant: some campaigns depend on them."""
+
+    example: ClassVar[dict[str, Any]] = {
+        "store_id": "wulin",
+        "lines": [{"sku": "100231", "quantity": "2"}, {"sku": "100377", "quantity": "1"}],
+        "member": {"type": "phone", "value": "13800001001"},
+        "coupons": "auto",
+    }
 
     tenders = tenders(MEANT)
 
@@ -99,7 +106,7 @@ class Reward(Resource):
 class Applied(Resource):
     """A benefit that was applied."""
 
-    kind = Word("member", "campaign", "coupon", required=True)
+    kind = Word("member", "campaign", "coupon", "till", required=True)
     id = Text(required=True)
     amount = Amount(required=True)
     times = Whole(0, 1_000_000, required=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
@@ -14,7 +14,7 @@ from gateway.engine.campaigns import Campaigns
 from gateway.engine.limits import counted
 from gateway.engine.problems import Problem, invalid
 from gateway.engine.reading import Reading, coupon_document, required_member
-from gateway.pricing import Benefit, PricingErrors, parse, price
+from gateway.pricing import Basket, Benefit, PricingErrors, Quote, parse, price
 from gateway.runtime import Connection, Merchant
 
 #: Tender methods that are looked up by a code, and the kinds of code that may pay so.
@@ -45,6 +45,13 @@ class Priced:
     session_id: str = ""
     #: The campaigns it was priced under, with what was used of those that have limits.
     campaigns: tuple[Benefit, ...] = ()
+    basket: Basket = field(init=False)
+    result: Quote = field(init=False)
+
+    def take(self, result: Quote) -> None:
+        """Put a price in force."""
+        self.result, self.quote = result, result.to_document()
+        _merge_lines(self)
 
     @property
     def member_id(self) -> str:
@@ -83,8 +90,7 @@ class Baskets:
         if self.honour is not None:
             kept = ("at", "lines", "fees", "rounding", "acquirer_fee_bp", "contracts", "label_rules")
             priced.document |= {name: self.honour[name] for name in kept if name in self.honour}
-        priced.quote = self._quote(priced)
-        _merge_lines(priced)
+        priced.take(self._quote(priced))
         return priced
 
     def _start(self, request: dict[str, Any]) -> Priced:
@@ -352,17 +358,25 @@ class Baskets:
 
     # --- the price ---------------------------------------------------------------------------------------------------
 
-    def _quote(self, priced: Priced) -> dict[str, Any]:
+    def _quote(self, priced: Priced) -> Quote:
         journal = self.reading.journal
         priced.campaigns, priced.document = counted(
             journal, self.merchant.id, self.campaigns, priced.document, priced.member_id
         )
         try:
-            return price(parse(priced.document, campaigns=priced.campaigns)).to_document()
+            priced.basket = parse(priced.document, campaigns=priced.campaigns)
+            return self._priced(priced)
         except PricingErrors as errors:
-            raise Problem(
-                "validation-error", "the basket cannot be priced", errors=[dict(error) for error in errors.errors]
-            ) from None
+            raise unpriced(errors) from None
+
+    def _priced(self, priced: Priced) -> Quote:
+        """Where the till's sum may be what is paid, tenders that do not fit ours may yet fit that."""
+        try:
+            return price(priced.basket)
+        except PricingErrors:
+            if not priced.bills or self.merchant.pricing.mode_of(priced.store_id) == "gateway":
+                raise
+            return price(replace(priced.basket, tenders=()))
 
 
 def _check_value(member: Member | None, tender: dict[str, Any], pointer: str) -> None:
@@ -373,6 +387,12 @@ def _check_value(member: Member | None, tender: dict[str, Any], pointer: str) ->
         raise invalid(f"{pointer}/account", "is not the account of the member in this basket")
     if (tender.get("amount") or 0) > member.value.total:
         raise Problem("insufficient-stored-value", "the stored value does not cover this amount")
+
+
+def unpriced(errors: PricingErrors) -> Problem:
+    """What is wrong with a basket, as the platform is told it."""
+    found = [dict(error) for error in errors.errors]
+    return Problem("validation-error", "the basket cannot be priced", errors=found)
 
 
 def bills_version(bills: tuple[Bill, ...]) -> str:

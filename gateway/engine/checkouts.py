@@ -20,7 +20,7 @@ from gateway.engine.requests import tenders_of
 from gateway.engine.retender import retendered
 from gateway.engine.seams import Secrets
 from gateway.engine.service import Asked, Engine
-from gateway.engine.tillprice import compare_with_till
+from gateway.engine.tillprice import price_with_till
 from gateway.engine.views import checkout_view, moment, quote_view
 from gateway.store import holds as holds_sql
 from gateway.store import journal as sql
@@ -61,7 +61,9 @@ class Checkouts:
         baskets = Baskets(
             self.engine.reading(merchant_id), merchant, self.engine.campaigns(merchant), self.engine.now(), may_price
         )
-        return baskets.price(request, self._deposits(merchant_id, request))
+        priced = baskets.price(request, self._deposits(merchant_id, request))
+        price_with_till(priced)
+        return priced
 
     def _as_quoted(self, merchant_id: str, request: Json, may_price: bool) -> Priced:
         """Price with the campaigns and the time of the quote; what is read from far systems is read afresh."""
@@ -82,6 +84,7 @@ class Checkouts:
         baskets = Baskets(self.engine.reading(merchant_id), merchant, then, self.engine.now(), may_price)
         baskets.honour = kept["document"]
         priced = baskets.price(quoted, self._deposits(merchant_id, quoted))
+        price_with_till(priced)
         if priced.quote["payable_amount"] > kept.get("payable_amount", priced.quote["payable_amount"]):
             detail = f"it is {priced.quote['payable_amount']} now, not {kept['payable_amount']} as quoted"
             raise Problem("price-changed", detail, extra={"quote": quote_of(priced)})
@@ -110,7 +113,6 @@ class Checkouts:
         began = self.engine.clock.now()
         priced = self._price(asked.merchant, request, may_price)
         self._expected(priced, request)
-        compare_with_till(priced)
         secrets = Secrets()
         saga = self._plan(asked.merchant, request, priced, secrets, began)
         try:

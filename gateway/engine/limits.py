@@ -62,7 +62,10 @@ def use_legs(
     known = {campaign.id: campaign for campaign in campaigns if campaign.limits is not None}
     coupons = {coupon["code"]: coupon for coupon in document.get("coupons") or []}
     legs: dict[str, Json] = {}
-    for use in uses_of(quote) if known or any(map(template_key, coupons.values())) else ():
+    if not known and not any(map(template_key, coupons.values())):
+        return []
+    own = [applied for applied in quote["applied"] if applied["kind"] in ("campaign", "coupon")]
+    for use in uses_of({**quote, "applied": own}):
         if use.source == "campaign" and use.id in known:
             key, limits = use.id, _limits_of(known[use.id])
         elif use.source == "coupon" and (key := template_key(coupons.get(use.id, {"code": ""}))):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from gateway.engine.model import Json, Saga
+from gateway.engine.tillquote import has_till_sum, with_till_sum
 from gateway.pricing import price
 from gateway.pricing.kept import read_sale
 from gateway.pricing.model import TenderPlan
@@ -24,4 +25,9 @@ def retendered(quote: Json, tenders: Sequence[Json]) -> Json:
         TenderPlan(t["id"], t["method"], t["amount"], t.get("code"), t.get("count", 1), t.get("held_amount"))
         for t in tenders
     )
-    return price(replace(basket, tenders=plans)).to_document()
+    basket = replace(basket, tenders=plans)
+    if not has_till_sum(quote):
+        return price(basket).to_document()
+    nets = {line["line_id"]: line["net_amount"] for line in quote["lines"]}
+    unpaid = price(replace(basket, tenders=()))
+    return with_till_sum(unpaid, basket, quote["payable_amount"], nets).to_document()
