@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, ClassVar
 
 from marshmallow import INCLUDE, ValidationError, fields, validates_schema
 
@@ -20,6 +20,15 @@ _QUOTED = ("store_id", "operator", "business_date", "lines", "source", "member",
 
 class CheckoutRequest(BasketRequest):
     """The quote's fields or ``quote_id``; the platform's own number; the tenders in the order in which they pay."""
+
+    example: ClassVar[dict[str, Any]] = {
+        "store_id": "wulin",
+        "operator": {"till_id": "1", "cashier_id": "007"},
+        "order_no": "P20260301-000123",
+        "lines": [{"sku": "100231", "quantity": "2"}, {"sku": "100377", "quantity": "1"}],
+        "expected_payable_amount": 1200,
+        "tenders": [{"method": "payment_code", "auth_code": "281234567890123456"}],
+    }
 
     quote_id = Text(30, 30, QUOTE, metadata={"expected": "must be a quote's id"})
     order_no = Text(1, 64, required=True, metadata={"description": "unique for the merchant, for ever"})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 from marshmallow import fields
 
 from schemas.basket import Operator
@@ -12,6 +14,13 @@ from schemas.tenders import FOR_DEPOSITS, TenderField, TenderView
 
 class DepositRequest(Request):
     """Hold an amount by one tender."""
+
+    example: ClassVar[dict[str, Any]] = {
+        "store_id": "xuhui",
+        "amount": 20000,
+        "tender": {"method": "payment_code", "auth_code": "281234567890123456"},
+        "resource_id": "K01",
+    }
 
     store_id = Text(required=True)
     operator = fields.Nested(Operator)

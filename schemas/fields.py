@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import date, datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, validate
 
@@ -26,7 +26,9 @@ _DIGITS = re.compile(r"-?[0-9]{1,18}\Z")
 
 
 class Request(Schema):
-    """What is sent to us: a field that does not exist is refused."""
+    """What is sent to us: a field that does not exist is refused. ``example`` is shown in the document."""
+
+    example: ClassVar[dict[str, Any] | None] = None
 
     class Meta:
         unknown = RAISE

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 from marshmallow import fields
 
 from schemas.basket import IdentityGiven
@@ -10,6 +12,8 @@ from schemas.fields import Amount, Resource, Text, Whole
 
 class MemberLookupRequest(IdentityGiven):
     """Find one member. Personal data is in the body and never in an address."""
+
+    example: ClassVar[dict[str, Any]] = {"type": "phone", "value": "13800001001"}
 
     store_id = Text()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from marshmallow import ValidationError, fields, validates_schema
 
@@ -33,6 +33,12 @@ class RefundPreviewRequest(Request):
 
 class RefundRequest(RefundPreviewRequest):
     """A refund under the platform's own number."""
+
+    example: ClassVar[dict[str, Any]] = {
+        "refund_no": "P20260301-000123-1",
+        "lines": [{"line_id": "1", "quantity": "1"}],
+        "reason": "不新鲜",
+    }
 
     refund_no = Text(1, 64, required=True)
     reason = FreeText(0, 200)

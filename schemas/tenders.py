@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from marshmallow import Schema, ValidationError, fields
 
@@ -140,6 +140,8 @@ class TenderField(fields.Field[dict[str, Any]]):
 
 class AddTender(Request):
     """The body of ``POST …/tenders`` is one tender by itself: the method's schema loads all of it."""
+
+    example: ClassVar[dict[str, Any]] = {"method": "payment_code", "auth_code": "281234567890123456"}
 
     one = TenderField(FULL)
 

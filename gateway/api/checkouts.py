@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.api.lists import STATES_OF, cursor_of, cursor_position, page, window
 from gateway.api.operation import Ask, operation
-from gateway.api.owned import need_saga
+from gateway.api.owned import need_deposits, need_saga
 from gateway.engine.model import Json, Kind
 from gateway.engine.problems import invalid
 from gateway.engine.replies import Reply
@@ -48,6 +48,7 @@ def create_quote(ask: Ask) -> Json:
     """Price a basket. Changes nothing; the price is honoured until ``expires_at``."""
     ask.need_room()
     ask.need_store(ask.body["store_id"], "/store_id")
+    need_deposits(ask, ask.body.get("tenders", ()))
     return ask.parts.checkouts.quote(ask.merchant_id, ask.body, may_price=ask.may("price:write"))
 
 
@@ -70,7 +71,9 @@ def create_checkout(ask: Ask) -> Reply:
         ask.need_store(ask.body["store_id"], "/store_id")
     elif ask.key.stores is not None and not _quoted_for(ask, ask.body["quote_id"]):
         raise invalid("/quote_id", "no such quote")
-    for tender in ask.body.get("tenders", ()):
+    tenders = ask.body.get("tenders", ())
+    need_deposits(ask, tenders)
+    for tender in tenders:
         ask.terminal(tender)
     return ask.parts.checkouts.create(ask.change, ask.body, may_price=ask.may("price:write"))
 
@@ -120,6 +123,7 @@ def list_checkouts(ask: Ask) -> Json:
 def add_tender(ask: Ask) -> Reply:
     """Add a tender to a checkout that awaits one: the next payer, another code after a decline."""
     need_saga(ask, Kind.CHECKOUT, ask.ids["checkout_id"])
+    need_deposits(ask, (ask.body,))
     return ask.parts.checkouts.add_tender(ask.change, ask.ids["checkout_id"], ask.body)
 
 

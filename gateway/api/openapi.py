@@ -15,6 +15,7 @@ import gateway
 from gateway.api.operation import OPERATIONS, Operation
 from gateway.engine.problems import PROBLEMS
 from schemas import basket, tenders
+from schemas.fields import Request
 from schemas.problems import Problem
 
 #: What every operation may be answered by.
@@ -127,15 +128,14 @@ def _of(operation: Operation, converter: OpenAPIConverter) -> dict[str, Any]:
         "x-scopes": list(operation.scopes),
     }
     if operation.body is not None:
-        found["requestBody"] = {"required": True, "content": _body(operation, converter)}
+        found["requestBody"] = {"required": True, "content": _body(operation.body, converter)}
     return found
 
 
-def _body(operation: Operation, converter: OpenAPIConverter) -> dict[str, Any]:
-    if operation.body is tenders.AddTender:  # the body is the field itself
-        return {"application/json": {"schema": _one_of(converter, tenders.FULL)}}
-    assert operation.body is not None
-    return _json(operation.body)
+def _body(body: type[Request], converter: OpenAPIConverter) -> dict[str, Any]:
+    # The body of AddTender is its field itself.
+    schema = _one_of(converter, tenders.FULL) if body is tenders.AddTender else body
+    return {"application/json": {"schema": schema, **({"example": body.example} if body.example else {})}}
 
 
 def _json(schema: type[Schema]) -> dict[str, Any]:

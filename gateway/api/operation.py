@@ -19,6 +19,7 @@ from gateway.engine.problems import Problem, invalid
 from gateway.engine.replies import Reply
 from gateway.engine.service import Asked
 from gateway.runtime import Merchant
+from schemas.fields import Request
 
 #: Where everything that belongs to one merchant lives.
 TENANT = "/v1/merchants/<merchant>"
@@ -86,7 +87,7 @@ class Operation:
     path: str
     view: View
     returns: Mapping[int, type[Schema]]
-    body: type[Schema] | None
+    body: type[Request] | None
     query: type[Schema] | None
     scopes: tuple[str, ...]
     idempotent: bool
@@ -120,7 +121,7 @@ def operation(
     path: str,
     *,
     returns: Mapping[int, type[Schema]],
-    body: type[Schema] | None = None,
+    body: type[Request] | None = None,
     query: type[Schema] | None = None,
     scopes: tuple[str, ...] = (),
     idempotent: bool = False,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from gateway.api.operation import Ask
-from gateway.engine.model import Kind
+from gateway.engine.model import Json, Kind
 from gateway.engine.problems import Problem
 
 _ID = re.compile(r"[a-z]{3}_[0-9A-Z]{26}\Z")
@@ -25,3 +26,10 @@ def need_saga(ask: Ask, kind: Kind, saga_id: str) -> None:
     saga, _ = ask.parts.engine.load(ask.merchant_id, kind, saga_id)
     if not ask.key.sees_store(saga.store_id):
         raise Problem("not-found", f"no such {kind}")
+
+
+def need_deposits(ask: Ask, tenders: Sequence[Json]) -> None:
+    """See that the key may see every deposit that is to pay. Raises ``not-found``."""
+    for tender in tenders:
+        if tender["method"] == "deposit":
+            need_saga(ask, Kind.DEPOSIT, tender["deposit_id"])

@@ -127,6 +127,16 @@ def test_a_key_bound_to_a_store_sees_no_other(gateway: Gateway, ids: dict[str, s
     assert slug(api.post(f"…/deposits/{ids['deposit_id']}/release")) == "not-found"
 
 
+def test_a_deposit_of_another_store_does_not_pay(gateway: Gateway, ids: dict[str, str]) -> None:
+    api = gateway.api("bun", stores=("s2",))
+    body = {"store_id": "s2", "lines": [{"sku": "bun"}], "tenders": [{"method": "deposit", "id": ids["deposit_id"]}]}
+    foreign = api.post("…/quotes", body)
+    body["tenders"] = [{"method": "deposit", "id": f"dep_{'0' * 26}"}]
+    absent = api.post("…/quotes", body)
+    assert slug(foreign) == "not-found"
+    assert foreign.json | {"request_id": ""} == absent.json | {"request_id": ""}
+
+
 def test_a_store_that_is_not_the_keys_is_the_same_as_none(gateway: Gateway) -> None:
     api, whole = gateway.api("bun", stores=("s2",)), gateway.api("bun")
     foreign = api.post("…/checkouts", {**order("x"), "store_id": "s1"})

@@ -50,6 +50,14 @@ def test_every_operation_says_what_it_is_for_and_which_problems_it_has() -> None
         assert set(slugs_of(operation)) <= PROBLEMS.keys()
 
 
+def test_every_example_validates() -> None:
+    shown = [operation for operation in OPERATIONS if operation.body is not None and operation.body.example]
+    assert len(shown) >= 5
+    for operation in shown:
+        assert operation.body_schema is not None
+        assert operation.body_schema.load(operation.body.example)
+
+
 def test_every_problem_has_a_page_in_both_languages(api: Api) -> None:
     assert problem_texts().keys() == PROBLEMS.keys()
     for slug, (status, _) in PROBLEMS.items():
