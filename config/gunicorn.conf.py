@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -38,6 +40,20 @@ def on_starting(server):
     folder = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
+
+
+def when_ready(server):
+    """The console is a process of its own, on its own loopback port; 0 means none."""
+    if _server.console_port:
+        command = [sys.executable, "-m", "gateway.cli", "console", "--config", str(FILE)]
+        server.console = subprocess.Popen(command)  # noqa: S603 - our own program
+
+
+def on_exit(server):
+    """The console ends with the server."""
+    console = getattr(server, "console", None)
+    if console is not None:
+        console.terminate()
 
 
 def post_worker_init(worker):

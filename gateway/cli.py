@@ -73,7 +73,7 @@ def serve(config: Path) -> None:
 @main.command()
 @CONFIG
 def console(config: Path) -> None:
-    """Serve the merchant's web pages on loopback, as console_host and console_port say, until Ctrl-C."""
+    """Serve the merchant's web pages on loopback, as console_host and console_port say; `gateway serve` starts it."""
     from gateway.console import run_console
 
     parts = _parts(config)
@@ -90,11 +90,12 @@ def console(config: Path) -> None:
 
 
 def _until_told() -> None:
-    """Wait for SIGTERM or Ctrl-C."""
-    told = threading.Event()
+    """Wait for SIGTERM or Ctrl-C, or until whoever started this process is gone."""
+    told, parent = threading.Event(), os.getppid()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: told.set())
-    told.wait()
+    while os.getppid() == parent and not told.wait(1):
+        continue
 
 
 @main.command()

@@ -15,7 +15,7 @@ from gateway.backoffice.report import print_reconciliation, print_settlement
 from gateway.backoffice.result import Class, Result
 from gateway.backoffice.settle import settlement_of
 from gateway.demo.books import agree
-from gateway.demo.stage import Stage, StageError, free_port
+from gateway.demo.stage import Stage, StageError
 from gateway.demo.story import ZONE, tell_day
 from gateway.demo.telling import Story
 from gateway.engine.basket import business_date
@@ -110,23 +110,16 @@ def _verdict(stage: Stage, story: Story) -> None:
 
 
 def _stay(stage: Stage) -> None:
-    """Leave it running until Ctrl-C."""
-    from gateway.console import run_console
-
-    parts = build_parts(stage.config_file)
-    console_port = free_port()
-    stop = run_console(parts, "127.0.0.1", console_port)
+    """Leave it running until Ctrl-C or SIGTERM."""
     _say("")
     _say(f"API docs  {stage.url}/docs")
-    _say(f"Console   http://127.0.0.1:{console_port}/console/")
+    _say(f"Console   http://127.0.0.1:{stage.console_port}/console/")
     _say(f"Key       {stage.key}")
     for system in stage.systems.values():
         _say(f"Faults    {system.panel}/faults   ({system.name})")
     _say("Ctrl-C ends it all.")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         signal.pause()
     except KeyboardInterrupt:
         _say("")
-    finally:
-        stop()
-        parts.close()

@@ -25,9 +25,11 @@ from gateway.backoffice.sync import sync_products
 from gateway.demo.seed import seed_house
 from gateway.folders import config_folder
 
+#: The merchants of the story; each has an account of its own with the wallet.
+MERCHANTS = ("yinhu", "qinghe", "hubin", "bianmin")
 #: The legacy systems of the story and their options.
 SYSTEMS: dict[str, dict[str, str]] = {
-    "alipay": {"bill_ready": "at_once"},
+    "alipay": {"bill_ready": "at_once", "merchants": ",".join(MERCHANTS)},
     "ktv": {},
     "restaurant": {},
     "department": {"password": "demo-mis-password", "license": "demo-mis-license"},
@@ -83,6 +85,7 @@ class Stage:
 
     data: Path
     port: int = 0
+    console_port: int = 0
     systems: dict[str, System] = field(default_factory=dict)
     gateway: subprocess.Popen[bytes] | None = None
     key: str = ""
@@ -115,8 +118,8 @@ class Stage:
         command = [sys.executable, "-m", "gateway.cli", "simulate", name, "--data", str(folder)]
         for key, value in options.items():
             command += ["--set", f"{key}={value}"]
-        log = self._log(name)
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)  # noqa: S603 - our own program
+        with self._log(name) as log:
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)  # noqa: S603 - our own
         line = process.stdout.readline() if process.stdout else ""
         if not line:
             raise StageError(f"the simulator {name} did not start; see {log.name}")
@@ -134,11 +137,13 @@ class Stage:
         folder = self.config_file.parent
         (folder / "merchants").mkdir(parents=True, exist_ok=True)
         self.port = self.port or free_port()
+        self.console_port = free_port()
         for file in sorted((config_folder() / "demo").glob("*.toml")):
             text = self._with_addresses(file.read_text(encoding="utf-8"))
             (folder / "merchants" / file.name).write_text(text, encoding="utf-8")
         self.config_file.write_text(
             f'data = "../gateway"\nmerchants = ["merchants/*.toml"]\n\n[server]\nport = {self.port}\n'
+            f"console_port = {self.console_port}\n"
             "[engine]\npost_patience_s = 6\nscale = 0.2\n",
             encoding="utf-8",
         )
@@ -146,8 +151,10 @@ class Stage:
     def _with_addresses(self, text: str) -> str:
         known = {f"{name}.{role}": address for name, s in self.systems.items() for role, address in s.addresses.items()}
         known |= {f"{name}.data": str(s.data) for name, s in self.systems.items()}
-        who = json.loads((self.systems["alipay"].data / "merchant.json").read_text(encoding="utf-8"))
-        known |= {"alipay.app_id": who["app_id"], "alipay.seller_id": who["seller_id"]}
+        for merchant in MERCHANTS:
+            account = self.systems["alipay"].data / merchant / "merchant.json"
+            who = json.loads(account.read_text(encoding="utf-8"))
+            known |= {f"alipay.{merchant}_{name}": value for name, value in who.items()}
         known |= {"restaurant.stores": restaurant_stores(), "restaurant.shops": restaurant_shops()}
         soap = known["department.soap"]
         known["department.soap"] = soap if soap.startswith("http") else f"http://{soap}/sales.asmx"
@@ -175,8 +182,8 @@ class Stage:
 
     def _start_gateway(self) -> None:
         command = [sys.executable, "-m", "gateway.cli", "serve", "--config", str(self.config_file)]
-        log = self._log("gateway")
-        self.gateway = subprocess.Popen(command, stdout=log, stderr=log)  # noqa: S603 - our own program
+        with self._log("gateway") as log:
+            self.gateway = subprocess.Popen(command, stdout=log, stderr=log)  # noqa: S603 - our own program
         deadline = time.monotonic() + START_WAIT_S
         while time.monotonic() < deadline:
             if self.gateway.poll() is not None:
@@ -199,6 +206,9 @@ class Stage:
                     process.wait(15)
                 except subprocess.TimeoutExpired:
                     process.kill()
+                    process.wait()
+                if process.stdout is not None:
+                    process.stdout.close()
 
     def __enter__(self) -> Self:
         return self

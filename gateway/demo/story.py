@@ -225,7 +225,7 @@ class Day:
         """The wallet's answer is lost after the money moved: resolved by asking, not by charging again."""
         self.story.chapter("支付结果丢失", "An answer is lost")
         wallet = self.stage.systems["alipay"]
-        before = wallet.books()["money"]["received"]
+        before = wallet.books()["merchants"]["bianmin"]["money"]["received"]
         wallet.faults({"name": "drop_after", "match": "alipay.trade.pay", "times": 1})
         done = self._checkout(
             "bianmin",
@@ -240,7 +240,9 @@ class Day:
         charge = next(leg for leg in done["legs"] if leg["name"].endswith("payment_charge"))
         self.story.check("the checkout completes", "completed", done["status"])
         self.story.check("the charge was sent once", 1, charge["attempts"])
-        self.story.check("the wallet took 12.00, once", 1200, wallet.books()["money"]["received"] - before)
+        self.story.check(
+            "the wallet took 12.00, once", 1200, wallet.books()["merchants"]["bianmin"]["money"]["received"] - before
+        )
 
     # --- a return ----------------------------------------------------------------------------------------------------
 

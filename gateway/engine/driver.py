@@ -94,6 +94,7 @@ class Round:
     work: Work
     effects: list[Effect]
     wake_at: int | None
+    resting: bool
 
 
 class Driver:
@@ -146,11 +147,11 @@ class Driver:
             work, accept = turn.work, None
             if turn.effects:
                 done = yield turn.effects
-            elif turn.wake_at is not None and turn.wake_at <= until and work.saga.state not in TERMINAL:
-                done = []
-                yield Pause(turn.wake_at)
-            else:
+            elif turn.resting:
                 return work
+            else:
+                done = []
+                yield Pause(turn.wake_at or until)
 
     def _round(
         self,
@@ -226,7 +227,7 @@ class _Round:
         effects = [self._effect(todo) for todo in todos]
         self._refuse_if_nothing_left_us(was, effects)
         self._write(decision, effects, accept, finish, was)
-        return Round(self.work, effects, decision.wake_at)
+        return Round(self.work, effects, decision.wake_at, self.resting)
 
     def _far(self, connection: str) -> Far:
         return self.caller.far(self.saga.merchant, connection)
@@ -347,8 +348,8 @@ class _Round:
     ) -> None:
         saga, tx = self.saga, self.tx
         saga.updated = self.now
-        resting = not effects and (saga.state in TERMINAL or decision.wake_at is None or decision.wake_at > self.until)
-        saga.lease_until = 0 if resting else self.now + self.timing.lease
+        self.resting = not effects and self._rests(decision)
+        saga.lease_until = 0 if self.resting else self.now + self.timing.lease
         saga.due_at = decision.wake_at if not effects else self.now
         ended = saga.state in TERMINAL and (was not in TERMINAL or self.work.fresh)
         self._open_tasks()
@@ -369,6 +370,13 @@ class _Round:
             if finish is not None:
                 finish(tx, self.work)
         self.work.fresh = False
+
+    def _rests(self, decision: Decision) -> bool:
+        """Nothing to wait for here: the end, a time beyond this worker's, or a customer who must be shown a code."""
+        if self.saga.state in TERMINAL or decision.wake_at is None or decision.wake_at > self.until:
+            return True
+        shown = [op.outcome.get("next_action") or {} for op in self.work.ops if op.state is OpState.PENDING]
+        return any(action.get("type") == "show_qr" for action in shown)
 
     def _write_ops(self) -> None:
         fence = self.saga.fence
