@@ -194,7 +194,7 @@ class _Maker:
             id=saga.id,
             time=clock(saga.created, zone),
             merchant=self.words.name(merchant),
-            store=self.words.name(store) if store else saga.store_id,
+            store=short(self.words.name(store), self.words.name(merchant)) if store else saga.store_id,
             number=saga.number,
             status=view["status"],
             view=view,
@@ -236,6 +236,15 @@ def _steps(saga: Saga, ops: Sequence[Op], zone: ZoneInfo) -> list[Step]:
         )
         for op in ops
     ]
+
+
+#: What may stand between a merchant's name and its store's.
+_BETWEEN = " ·,-–—"
+
+
+def short(store: str, merchant: str) -> str:
+    """A store's name without its merchant's, which stands beside it: ``武林店`` of ``便民365 武林店``."""
+    return store.removeprefix(merchant).lstrip(_BETWEEN) or store
 
 
 def about(leg: str) -> str:

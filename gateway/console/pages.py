@@ -63,7 +63,7 @@ def create_console(parts: Parts) -> Flask:
 def console(parts: Parts) -> Blueprint:
     """The page as a blueprint under ``/console/``. Changes nothing and calls no far system.
 
-    Query: ``merchant``, ``date``, ``status``, ``page``, ``lang``; ``open`` is a checkout (id or order number) to unfold.
+    Query: ``merchant``, ``date``, ``status``, ``page``, ``lang``; ``open`` unfolds one (id or order number).
     """
     pages = Blueprint(
         "console",

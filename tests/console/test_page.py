@@ -108,6 +108,25 @@ def test_the_language_is_the_readers(evening: Evening) -> None:
     assert ">Qinghe Table</option>" in page(evening, "?lang=en")
 
 
+@pytest.mark.parametrize(
+    ("store", "merchant", "shown"),
+    [
+        ("便民365 武林店", "便民365", "武林店"),
+        ("青禾里·上城解放路店", "青禾里", "上城解放路店"),
+        ("Bianmin 365, Wulin", "Bianmin 365", "Wulin"),
+        ("武林店", "便民365", "武林店"),
+        ("便民365", "便民365", "便民365"),
+    ],
+)
+def test_a_stores_name_is_not_told_twice(store: str, merchant: str, shown: str) -> None:
+    assert days.short(store, merchant) == shown
+
+
+@pytest.mark.parametrize(("text", "shown"), [("1.000", "1"), ("0.350", "0.35"), ("10", "10"), ("2.5", "2.5")])
+def test_quantities_have_no_idle_zeros(text: str, shown: str) -> None:
+    assert days.quantity(text) == shown
+
+
 def test_every_word_stands_in_both_languages() -> None:
     from gateway.console.words import _WORDS
     from gateway.hookspecs import UNDO_HOOKS
