@@ -32,6 +32,7 @@ setup(
         "flask>=3.1,<4",
         "pluggy>=1.7,<2",
         "marshmallow>=4.4,<5",
+        "orjson>=3.10,<4",
         "requests>=2.34,<3",
         "sqlite-utils>=4.2,<5",
         "gunicorn>=27,<28",

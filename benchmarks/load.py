@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 TICK = os.sysconf("SC_CLK_TCK")
@@ -38,24 +39,27 @@ class Measured:
 def children(pid: int) -> list[int]:
     """A process and all that it started."""
     found = [pid]
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
             try:
-                with open(f"/proc/{entry}/stat", encoding="ascii", errors="replace") as stat:
-                    parent = int(stat.read().rsplit(")", 1)[1].split()[1])
+                parent = int(_stat(entry)[1])
             except (OSError, IndexError, ValueError):
                 continue
             if parent == pid:
-                found += children(int(entry))
+                found += children(int(entry.name))
     return found
+
+
+def _stat(process: Path) -> list[str]:
+    """The fields of ``/proc/PID/stat`` from the state on."""
+    return (process / "stat").read_text(encoding="ascii", errors="replace").rsplit(")", 1)[1].split()
 
 
 def cpu_seconds(pids: list[int]) -> float:
     """CPU time that these processes have used."""
     total = 0
     for pid in pids:
-        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stat:
-            fields = stat.read().rsplit(")", 1)[1].split()
+        fields = _stat(Path(f"/proc/{pid}"))
         total += int(fields[11]) + int(fields[12])
     return total / TICK
 

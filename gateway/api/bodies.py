@@ -10,9 +10,9 @@ from urllib.parse import parse_qsl
 from flask import Request
 
 from gateway.engine.problems import Problem, invalid
+from gateway.store.encoding import dump, dump_sorted
 
 _JSON = "application/json"
-_dump = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
 
 
 class _Twice(ValueError):
@@ -73,7 +73,7 @@ def parse_json(raw: bytes) -> Any:
         text = raw.decode("utf-8")
         value = _decode(text)
         if "\\u" in text:
-            _dump(value).encode("utf-8")  # a half of a surrogate pair is a text that nothing can store
+            dump(value).encode("utf-8")  # a half of a surrogate pair is a text that nothing can store
     except _Twice:
         raise Problem("malformed-json", "an object has a member twice") from None
     except UnicodeError:
@@ -89,7 +89,7 @@ def parse_json(raw: bytes) -> Any:
 
 def fingerprint(method: str, path: str, body: Any) -> str:
     """What tells whether two requests mean the same: the order of members and white space do not count."""
-    return hashlib.sha256(f"{method} {path}\n{_dump(body)}".encode()).hexdigest()
+    return hashlib.sha256(f"{method} {path}\n{dump_sorted(body)}".encode()).hexdigest()
 
 
 def idempotency_key(header: str | None) -> str:

@@ -35,6 +35,7 @@ from gateway.engine.model import (
     Verb,
 )
 from gateway.engine.records import op_from, op_row, saga_change, saga_from, saga_row
+from gateway.engine.replies import Reply
 from gateway.engine.requests import SecretGone, build_query, build_request, expected_amount
 from gateway.engine.seams import Caller, Clock, Effect, Ids, Journal, Outcome, Secrets
 from gateway.store import journal as sql
@@ -70,18 +71,19 @@ class Pause:
 
 @dataclass(slots=True)
 class Work:
-    """A claimed saga in the hands of one worker."""
+    """A claimed saga in the hands of one worker. ``reply`` is what was kept as its final answer in this run."""
 
     saga: Saga
     ops: list[Op]
     secrets: Secrets = field(default_factory=Secrets)
     fresh: bool = False
+    reply: Reply | None = None
 
     def copy(self) -> Work:
         """A copy that a unit of work may change: a transaction can run twice."""
         saga = replace(self.saga, progress=deepcopy(self.saga.progress))
         ops = [replace(op, steps=list(op.steps), outcome=dict(op.outcome)) for op in self.ops]
-        return Work(saga, ops, self.secrets, self.fresh)
+        return Work(saga, ops, self.secrets, self.fresh, self.reply)
 
 
 Steps = Generator[list[Effect] | Pause, list[Outcome], Work]
@@ -131,7 +133,7 @@ class Driver:
         self,
         work: Work,
         until: int,
-        accept: Callable[[Tx, Saga], None] | None = None,
+        accept: Callable[[Tx, Work], None] | None = None,
         finish: Callable[[Tx, Work], None] | None = None,
     ) -> Steps:
         """Work on a saga until it rests or ``until`` (milliseconds) has come; yields effects and pauses.
@@ -158,7 +160,7 @@ class Driver:
         before: Work,
         done: list[Outcome],
         until: int,
-        accept: Callable[[Tx, Saga], None] | None,
+        accept: Callable[[Tx, Work], None] | None,
         finish: Callable[[Tx, Work], None] | None,
     ) -> Round:
         failed: dict[str, AdapterError] = {}
@@ -209,7 +211,7 @@ class _Round:
         self.timing, self.caller = driver.timing, driver.caller
 
     def run(
-        self, tx: Tx, accept: Callable[[Tx, Saga], None] | None, finish: Callable[[Tx, Work], None] | None
+        self, tx: Tx, accept: Callable[[Tx, Work], None] | None, finish: Callable[[Tx, Work], None] | None
     ) -> Round:
         self.tx = tx
         self.work = self.original.copy()
@@ -342,7 +344,7 @@ class _Round:
         self,
         decision: Decision,
         effects: list[Effect],
-        accept: Callable[[Tx, Saga], None] | None,
+        accept: Callable[[Tx, Work], None] | None,
         finish: Callable[[Tx, Work], None] | None,
         was: State,
     ) -> None:
@@ -357,7 +359,7 @@ class _Round:
         self._note_transition(was, ended)
         rows = self._event_rows()
         if accept is not None:
-            accept(tx, saga)
+            accept(tx, self.work)
         if self.work.fresh:
             if not sql.insert_saga(tx, saga_row(saga)):
                 raise Duplicate(saga)

@@ -163,10 +163,14 @@ class Saga:
     expires_at: int = 0
     version: int = 1
     refunded: int = 0
+    _legs: tuple[Leg, ...] = ()
 
-    def legs(self) -> list[Leg]:
-        """The legs planned at acceptance and those of tenders added since."""
-        return [leg_from(item) for item in (*self.doc["legs"], *self.progress.get("legs", ()))]
+    def legs(self) -> tuple[Leg, ...]:
+        """The legs planned at acceptance and those of tenders added since; legs are added and never changed."""
+        planned, added = self.doc["legs"], self.progress.get("legs", ())
+        if len(self._legs) != len(planned) + len(added):
+            self._legs = tuple(leg_from(item) for item in (*planned, *added))
+        return self._legs
 
     def failure(self) -> Json | None:
         return self.progress.get("failure")

@@ -5,7 +5,6 @@ A system that does not answer is ``adapter-unavailable``: nothing that matters w
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
@@ -21,6 +20,7 @@ from gateway.engine.seams import Journal
 from gateway.runtime import Connection, Runtime
 from gateway.store import holds as holds_sql
 from gateway.store import products as products_sql
+from gateway.store.encoding import load
 
 T = TypeVar("T")
 
@@ -110,7 +110,7 @@ class Reading:
     def products(self, skus: Sequence[str]) -> dict[str, dict[str, Any]]:
         """Articles of the mirrored product library, by SKU or bar code as it was asked for."""
         rows = self.journal.read(lambda tx: products_sql.find(tx, self.merchant_id, skus))
-        return {asked: json.loads(doc) for asked, doc in rows.items()}
+        return {asked: load(doc) for asked, doc in rows.items()}
 
 
 def coupon_document(coupon: Coupon) -> dict[str, Any]:

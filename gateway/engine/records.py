@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from gateway.engine.model import Kind, Op, OpState, Saga, State
-from gateway.store.journal import dump
+from gateway.store.encoding import dump, load
 from gateway.store.port import Row
 
 
@@ -19,8 +18,8 @@ def saga_from(row: Row) -> Saga:
         number=row["number"],
         parent=row["parent"],
         state=State(row["state"]),
-        doc=json.loads(row["doc"]),
-        progress=json.loads(row["progress"]),
+        doc=load(row["doc"]),
+        progress=load(row["progress"]),
         amount=row["amount"],
         created=row["created"],
         updated=row["updated"],
@@ -80,8 +79,8 @@ def op_from(row: Row) -> Op:
         last_sent=row["last_sent"],
         next_at=row["next_at"],
         finished=row["finished"],
-        steps=json.loads(row["steps"]),
-        outcome=json.loads(row["outcome"]),
+        steps=load(row["steps"]),
+        outcome=load(row["outcome"]),
     )
 
 

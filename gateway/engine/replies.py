@@ -143,13 +143,24 @@ class Keys:
         return Reply(row["status"], row["body"], row["location"], replayed=True)
 
     @staticmethod
-    def take(tx: Tx, merchant: str, key: str, fingerprint: str, subject: str, location: str, now: int) -> None:
-        """Take the key for a subject. Raises ``KeyTaken``."""
+    def take(
+        tx: Tx,
+        merchant: str,
+        key: str,
+        fingerprint: str,
+        subject: str,
+        location: str,
+        now: int,
+        reply: Reply | None = None,
+    ) -> None:
+        """Take the key for a subject, with the reply if it is final already. Raises ``KeyTaken``."""
         row = {
             "merchant": merchant,
             "key": key,
             "fingerprint": fingerprint,
             "subject": subject,
+            "status": reply.status if reply else None,
+            "body": reply.body if reply else None,
             "location": location,
             "created": now,
         }

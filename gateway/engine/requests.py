@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from gateway.domain import coupons, membership, orders, payments, stock
@@ -18,6 +19,7 @@ class SecretGone(Exception):
     """The payment code was held in memory by a worker that is gone; it is never stored."""
 
 
+@lru_cache(1024)
 def moment(milliseconds: int) -> datetime:
     """A time of the journal as a datetime."""
     return datetime.fromtimestamp(milliseconds / 1000, UTC)
@@ -25,6 +27,13 @@ def moment(milliseconds: int) -> datetime:
 
 def site_from(data: Json) -> Site:
     """A site as it is kept in a record."""
+    return _site(tuple(data.items()))
+
+
+@lru_cache(1024)
+def _site(items: tuple[tuple[str, str], ...]) -> Site:
+    """One record for all requests of a till on one day."""
+    data: dict[str, Any] = dict(items)
     return Site(**{**data, "business_date": date.fromisoformat(data["business_date"])})
 
 

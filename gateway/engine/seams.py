@@ -21,6 +21,9 @@ from gateway.store.port import Tx
 T = TypeVar("T")
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+#: Ten bits as two characters.
+_PAIRS = tuple(high + low for high in _ALPHABET for low in _ALPHABET)
+_SHIFTS = range(120, -1, -10)
 
 
 class Clock(Protocol):
@@ -67,7 +70,7 @@ class TimeOrderedIds:
         value = value & ~(0x3 << 62) | 0x2 << 62
         with self._lock:
             self._last = value = max(value, self._last + 1)
-        return "".join(_ALPHABET[value >> shift & 31] for shift in range(125, -1, -5))
+        return "".join([_PAIRS[value >> shift & 1023] for shift in _SHIFTS])
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ from typing import Any
 from gateway.engine import crash
 from gateway.engine.campaigns import CampaignBook, Campaigns
 from gateway.engine.driver import Driver, Duplicate, Lost, Refused, Work
-from gateway.engine.model import Json, Kind, Op, Saga, State, Timing
+from gateway.engine.model import TERMINAL, Json, Kind, Op, Saga, State, Timing
 from gateway.engine.own import OWN
 from gateway.engine.problems import Problem
 from gateway.engine.reading import Reading
@@ -32,13 +32,8 @@ from gateway.store import journal as sql
 from gateway.store.errors import StorageBusy, StorageConflict, StorageError, StorageFull
 from gateway.store.port import Tx
 
-_KEEP_REPLY = """
-UPDATE idempotency SET status = :status, body = :body
-WHERE subject = :subject AND merchant = :merchant AND location = :location AND status IS NULL
-"""
-#: Requests that changed the saga and whose workers died have their own locations.
-_KEEP_CHANGED = _KEEP_REPLY.replace("location = ", "location <> ")
-_KINDS = {"chk": Kind.CHECKOUT, "rfd": Kind.REFUND, "dep": Kind.DEPOSIT, "rel": Kind.RELEASE}
+#: The kinds of sagas by the prefix of their ids.
+KINDS = {"chk": Kind.CHECKOUT, "rfd": Kind.REFUND, "dep": Kind.DEPOSIT, "rel": Kind.RELEASE}
 #: How often, and with what pause, a saga in another's hands is asked for.
 CLAIMS_MOST, CLAIM_PAUSE_S = 5, 0.05
 
@@ -127,7 +122,7 @@ class Engine:
         """
         now = self.clock.now()
         row = self.journal.read(lambda tx: sql.key(tx, asked.merchant, asked.key))
-        kind = _KINDS.get(row["subject"].split("_")[0]) if row is not None else None
+        kind = KINDS.get(row["subject"].split("_")[0]) if row is not None else None
         if row is None or kind is None:
             return None
         saga, ops = self.load(asked.merchant, kind, row["subject"])
@@ -152,10 +147,12 @@ class Engine:
         ``before`` runs in the accepting transaction and may raise a ``Problem`` to refuse it all.
         """
 
-        def accept(tx: Tx, new: Saga) -> None:
-            Keys.take(tx, asked.merchant, asked.key, asked.fingerprint, new.id, location_of(new), self.clock.now())
+        def accept(tx: Tx, new: Work) -> None:
+            new.reply = self._final(new) if new.saga.state in TERMINAL else None
+            location, now = location_of(new.saga), self.clock.now()
+            Keys.take(tx, asked.merchant, asked.key, asked.fingerprint, new.saga.id, location, now, new.reply)
             if before is not None:
-                before(tx, new)
+                before(tx, new.saga)
 
         if asked.request_id:
             saga.doc["request_id"] = asked.request_id
@@ -218,7 +215,7 @@ class Engine:
             failed = str((saga.failure() or {}).get("leg", ""))
             detail = f"{failed}: its system cannot be reached, nothing was sent anywhere; try again with the same key"
             raise Problem("adapter-unavailable", detail, retry_after=5, extra={"leg": failed})
-        reply = reply_of(saga, work.ops)
+        reply = work.reply or reply_of(saga, work.ops)
         if reply.status == 202:
             self.journal.tx(lambda tx: sql.store_reply(tx, asked.merchant, asked.key, reply.status, reply.body))
         return reply
@@ -229,15 +226,20 @@ class Engine:
 
     def finish(self, tx: Tx, work: Work) -> None:
         """Keep the final reply with the state that it reports, unless one was given before."""
+        if work.reply is not None:
+            return  # kept when the key was taken, in this same transaction
+        reply = work.reply = self._final(work)
+        if reply is not None:
+            changed = changed_reply(work.saga, work.ops) if work.saga.progress.get("cancel") else reply
+            about = {"subject": work.saga.id, "merchant": work.saga.merchant, "location": reply.location}
+            kept, other = ({**about, "status": each.status, "body": each.body} for each in (reply, changed))
+            sql.finish_keys(tx, kept, other)
+
+    def _final(self, work: Work) -> Reply | None:
+        """The reply of a saga at its end; none if nothing of it was ever sent, for then it is forgotten."""
         if work.saga.state is State.FAILED and self._never_left(work):
-            return
-        about = {"subject": work.saga.id, "merchant": work.saga.merchant}
-        for statement, reply in (
-            (_KEEP_REPLY, reply_of(work.saga, work.ops)),
-            (_KEEP_CHANGED, changed_reply(work.saga, work.ops)),
-        ):
-            row = {"status": reply.status, "body": reply.body, "location": reply.location}
-            tx.execute(statement, {**about, **row})
+            return None
+        return reply_of(work.saga, work.ops)
 
     # --- changing a saga that is there -------------------------------------------------------------------------------
 
@@ -269,10 +271,10 @@ class Engine:
         location = f"{location_of(saga)}#{asked.key}"
         until = self.clock.now() + self._inline(asked.merchant)
 
-        def accept(tx: Tx, changed: Saga) -> None:
+        def accept(tx: Tx, changed: Work) -> None:
             Keys.take(tx, asked.merchant, asked.key, asked.fingerprint, saga_id, location, self.clock.now())
             if before is not None:
-                before(tx, changed)
+                before(tx, changed.saga)
 
         try:
             work = self.worker.run(work, until, accept, self.finish)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from gateway.engine.model import Json, Op, OpState, Saga, State
 from gateway.engine.requests import tenders_of
@@ -26,6 +27,7 @@ STATUS = {
 _INTERNAL = ("snapshot", "settlement", "commission", "units", "accounts", "refunds", "tenders", "splits", "steps")
 
 
+@lru_cache(1024)
 def moment(milliseconds: int) -> str:
     """A time of the journal in RFC 3339."""
     return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

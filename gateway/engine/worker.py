@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 
 from gateway.engine.driver import Driver, Lost, Pause, Work
-from gateway.engine.model import Saga
 from gateway.engine.seams import Caller, Clock
 from gateway.store import journal as sql
 from gateway.store.errors import StorageError
@@ -23,7 +22,7 @@ log = logging.getLogger("gateway.engine")
 #: For how long a saga is put off that could not be worked on, in milliseconds.
 PUT_OFF = 60_000
 
-Accept = Callable[[Tx, Saga], None]
+Accept = Callable[[Tx, Work], None]
 Finish = Callable[[Tx, Work], None]
 
 

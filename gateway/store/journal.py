@@ -5,15 +5,13 @@ Every write of a saga checks its fence: a worker that has lost its claim changes
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from gateway.store.encoding import dump as dump
 from gateway.store.port import Row, Tx
 
 Json = dict[str, Any]
-
-_dump: Callable[[Any], str] = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 INSERT_SAGA = """
 INSERT INTO sagas (id, kind, merchant, store_id, number, parent, state, doc, progress, amount, created, updated,
@@ -62,15 +60,15 @@ RESOLVE_TASK = """
 UPDATE tasks SET status = 'resolved', resolved = :now, resolution = :resolution WHERE id = :id AND status = 'open'
 """
 INSERT_KEY = """
-INSERT INTO idempotency (merchant, key, fingerprint, subject, location, created)
-VALUES (:merchant, :key, :fingerprint, :subject, :location, :created)
+INSERT INTO idempotency (merchant, key, fingerprint, subject, status, body, location, created)
+VALUES (:merchant, :key, :fingerprint, :subject, :status, :body, :location, :created)
 ON CONFLICT DO NOTHING
 """
-
-
-def dump(value: Any) -> str:
-    """JSON as it is stored."""
-    return _dump(value)
+FINISH_KEY = """
+UPDATE idempotency SET status = :status, body = :body
+WHERE subject = :subject AND merchant = :merchant AND location = :location AND status IS NULL
+"""
+FINISH_CHANGES = FINISH_KEY.replace("location = ", "location <> ")
 
 
 def insert_saga(tx: Tx, row: Mapping[str, Any]) -> bool:
@@ -184,11 +182,20 @@ def store_reply(tx: Tx, merchant: str, key: str, status: int, body: str) -> None
     )
 
 
+def finish_keys(tx: Tx, reply: Mapping[str, Any], changed: Mapping[str, Any]) -> None:
+    """Keep the final reply for the request that made a subject, and for those that changed it; the first one stays.
+
+    Requests that changed a subject, and whose workers died, have locations of their own.
+    """
+    tx.execute(FINISH_KEY, reply)
+    tx.execute(FINISH_CHANGES, changed)
+
+
 def forget(tx: Tx, saga_id: str) -> None:
     """Remove a saga of which nothing was ever sent: its order number and its key are free again."""
     for sql in (
         "DELETE FROM ops WHERE saga_id = :id",
-        "DELETE FROM idempotency WHERE subject = :id",
+        "DELETE FROM idempotency WHERE subject = :id AND status IS NULL",
         "DELETE FROM events WHERE subject = :id",
         "DELETE FROM tasks WHERE subject = :id",
         "DELETE FROM sagas WHERE id = :id",

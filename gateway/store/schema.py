@@ -113,5 +113,12 @@ CREATE TABLE campaign_counters (
 ) STRICT;
 """
 
+#: Replies that are still owed are found by what they are about; there are few of them at any time.
+OPEN_KEYS = "CREATE INDEX idempotency_open ON idempotency (subject) WHERE status IS NULL;"
+
 #: All migrations of the core, in order; a name is never used again and a published text never changed.
-MIGRATIONS: tuple[tuple[str, str], ...] = (("0001-journal", JOURNAL), ("0002-campaigns", CAMPAIGNS))
+MIGRATIONS: tuple[tuple[str, str], ...] = (
+    ("0001-journal", JOURNAL),
+    ("0002-campaigns", CAMPAIGNS),
+    ("0003-open-keys", OPEN_KEYS),
+)
