@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -12,6 +13,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from urllib.parse import urljoin
 
 import pytest
 import requests
@@ -70,6 +72,16 @@ def test_the_server_serves_its_pages(installation: Installation, tmp_path: Path)
             assert (reply.status_code, bool(reply.content)) == (200, True), path
 
 
+def test_the_console_brings_its_page_and_its_style(installation: Installation, tmp_path: Path) -> None:
+    with serving(installation, tmp_path, "console", "/console/") as url:
+        page = requests.get(f"{url}/console/", timeout=10)
+        assert (page.status_code, "Corner" in page.text) == (200, True)
+        styles = re.findall(r'href="([^"]+\.css[^"]*)"', page.text)
+        assert styles
+        for style in styles:
+            assert requests.get(urljoin(page.url, style), timeout=10).headers["Content-Type"].startswith("text/css")
+
+
 @pytest.mark.parametrize("name", declared("o2o_gateway.simulators"))
 def test_every_simulator_starts(installation: Installation, name: str, tmp_path: Path) -> None:
     """With the files that it brings: menus, shops, WSDL."""
@@ -86,35 +98,43 @@ def test_every_simulator_starts(installation: Installation, name: str, tmp_path:
 
 
 def configuration(folder: Path, port: int = 8080) -> Path:
-    """A gateway without merchants."""
+    """A gateway with a merchant that has no systems yet; its page and its API share a port, since one is served."""
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / "corner.toml").write_text("[merchant]\nid = 'corner'\nname = 'Corner'\n", encoding="utf-8")
     file = folder / "gateway.toml"
-    file.write_text(f"data = 'data'\nmerchants = []\n[server]\nport = {port}\nworkers = 1\n", encoding="utf-8")
+    server = f"[server]\nport = {port}\nconsole_port = {port}\nworkers = 1\n"
+    file.write_text(f"data = 'data'\nmerchants = ['corner.toml']\n{server}", encoding="utf-8")
     return file
 
 
 @contextmanager
-def serving(installation: Installation, folder: Path) -> Iterator[str]:
-    """``gateway serve`` on a free port."""
+def serving(installation: Installation, folder: Path, command: str = "serve", page: str = "/healthz") -> Iterator[str]:
+    """``gateway serve``, or another server of ours, on a free port, once it answers at ``page``."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     file = configuration(folder / "etc", port)
     log = (folder / "log").open("w+", encoding="utf-8")
-    command = [*installation.command, "serve", "--config", str(file)]
-    process = subprocess.Popen(command, cwd=folder, env=installation.environment(), stdout=log, stderr=log, text=True)
+    process = subprocess.Popen(
+        [*installation.command, command, "--config", str(file)],
+        cwd=folder,
+        env=installation.environment(),
+        stdout=log,
+        stderr=log,
+        text=True,
+    )
     try:
-        yield answering(f"http://127.0.0.1:{port}", process, folder / "log")
+        yield answering(f"http://127.0.0.1:{port}", page, process, folder / "log")
     finally:
         end(process)
         log.close()
 
 
-def answering(url: str, process: subprocess.Popen[str], log: Path) -> str:
+def answering(url: str, page: str, process: subprocess.Popen[str], log: Path) -> str:
     """The address, once it answers."""
     until = time.monotonic() + 60
     while time.monotonic() < until and process.poll() is None:
         with suppress(requests.RequestException):
-            if requests.get(f"{url}/healthz", timeout=2).status_code == 200:
+            if requests.get(url + page, timeout=2).status_code == 200:
                 return url
         time.sleep(0.1)
     raise AssertionError(log.read_text(encoding="utf-8"))
@@ -146,10 +166,8 @@ def test_every_file_beside_the_code_is_in_the_wheel(wheel: Path) -> None:
     """Pages, styles, scripts, texts, WSDL, seeds, READMEs: what a checkout has, an installation has."""
     with zipfile.ZipFile(wheel) as archive:
         inside = set(archive.namelist())
+    source = wheel.parent / "source"
     for top in ("gateway", "plugins", "schemas"):
-        files = {str(file.relative_to(ROOT)) for file in (ROOT / top).rglob("*") if file.is_file() and not _made(file)}
-        assert files - inside == set()
-
-
-def _made(file: Path) -> bool:
-    return "__pycache__" in file.parts or any(part.startswith(".") for part in file.relative_to(ROOT).parts)
+        files = {str(file.relative_to(source)) for file in (source / top).rglob("*") if file.is_file()}
+        assert {name for name in files if "__pycache__" not in name} - inside == set()
+        assert files
