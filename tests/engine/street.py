@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import sqlite3
 import threading
 import time
@@ -80,6 +81,7 @@ class Street(Stage):
         (folder / "m1.toml").write_text(self._with_addresses(shop), encoding="utf-8")
         for name in self.merchants:
             text = (config_folder() / "demo" / f"{name}.toml").read_text(encoding="utf-8")
+            text = re.sub(r"^(adapter = .*)$", r"\1\nbreaker_open_s = 0.2", text, flags=re.MULTILINE)
             (folder / f"{name}.toml").write_text(self._with_addresses(text), encoding="utf-8")
         times = "\n".join(f"{name} = {value}" for name, value in self.times.items())
         database = f'[database]\nurl = "{self.database_url}"\n' if self.database_url else ""

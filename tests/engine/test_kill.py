@@ -64,7 +64,7 @@ def same_reply_again(street: Street, path: str, body: dict[str, Any], key: str, 
     deadline = time.monotonic() + WITHIN_S + START_S
     while True:
         first = street.post(path, body, key, merchant=merchant)
-        if first is not None and first.status_code != 409 or time.monotonic() > deadline:
+        if (first is not None and first.status_code != 409) or time.monotonic() > deadline:
             break
         if first is not None and first.json()["type"] != "/problems/request-in-progress":
             break

@@ -1,0 +1,206 @@
+"""What must hold in the journal, whatever happened: predicates over its rows, for tests and for a live store.
+
+Each takes a :class:`Record` (one saga with its operations, open tasks and events) and yields what is wrong with it, as
+``name: text``. ``always`` may be asked at any moment, ``at_rest`` when nobody works on the saga. A far system's own
+books can be held against the journal too: ``books`` tells what a change really came to there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from gateway.engine.model import MAYBE, TERMINAL, Json, Kind, Leg, Op, OpState, Phase, Saga, State
+from gateway.engine.records import op_from, saga_from
+from gateway.engine.requests import tenders_of
+from gateway.hookspecs import UNDO_HOOKS
+from gateway.store import journal as sql
+from gateway.store.port import Row, Tx
+
+#: What undoes a charge, first to last resort.
+PAYMENT_UNDOES = ("payment_reverse", "payment_refund", "payment_release")
+
+
+@dataclass(slots=True)
+class Record:
+    """All that the journal knows of one saga."""
+
+    saga: Saga
+    ops: list[Op]
+    fences: dict[str, int]
+    tasks: list[Row] = field(default_factory=list)
+    events: list[Row] = field(default_factory=list)
+
+    def last(self, leg: str, hook: str | None) -> Op | None:
+        """The operation that counts for a leg's hook: the one of the last turn."""
+        found = [op for op in self.ops if (op.leg, op.hook) == (leg, hook)]
+        return max(found, key=lambda op: op.turn) if found else None
+
+    def open_task(self, leg: str = "") -> bool:
+        """Whether a person has a case open about this saga (about this leg of it)."""
+        return any(task["status"] == "open" and (not leg or task["leg"] == leg) for task in self.tasks)
+
+
+def record(tx: Tx, saga_id: str) -> Record | None:
+    """Read one saga with everything that belongs to it."""
+    row = sql.saga(tx, saga_id)
+    if row is None:
+        return None
+    ops = sql.ops(tx, saga_id)
+    events = tx.all("SELECT * FROM events WHERE subject = :id ORDER BY seq", {"id": saga_id})
+    fences = {op["key"]: op["fence"] for op in ops}
+    return Record(saga_from(row), [op_from(op) for op in ops], fences, sql.tasks_of(tx, saga_id), events)
+
+
+# --- at any moment ---------------------------------------------------------------------------------------------------
+
+
+def fences(found: Record) -> Iterator[str]:
+    """X3: no row was written by a worker that came later than the saga's own claim says."""
+    for op in found.ops:
+        if found.fences[op.key] > found.saga.fence:
+            yield f"X3: {op.leg}/{op.hook} has fence {found.fences[op.key]}, the saga {found.saga.fence}"
+
+
+def told_as_it_stands(found: Record) -> Iterator[str]:
+    """W1, W2: events count without a gap, and an end is told in the transaction that reaches it, once."""
+    if [event["seq"] for event in found.events] != list(range(len(found.events))):
+        yield f"W1: events count {[event['seq'] for event in found.events]}"
+    if int(found.saga.progress.get("events", 0)) != len(found.events):
+        yield f"W2: the saga counts {found.saga.progress.get('events')} events, there are {len(found.events)}"
+    kind, state = found.saga.kind, found.saga.state
+    word = "succeeded" if (kind, state) == (Kind.REFUND, State.COMPLETED) else state.value
+    names = {f"{kind}.{word}" for word in ("completed", "succeeded", "failed", "cancelled")}
+    ends = [event["type"] for event in found.events if event["type"] in names]
+    if ends != ([f"{kind}.{word}"] if state in TERMINAL else []):
+        yield f"W2: {state} is told as {ends}"
+
+
+def money_first(found: Record) -> Iterator[str]:
+    """R7, M3: nothing that was held is let go while a payment may still stand."""
+    if found.saga.kind is not Kind.CHECKOUT or found.saga.progress.get("late"):
+        return
+    gone = [op for op in found.ops if op.hook in _LETTING_GO and _first_turn(op)]
+    for leg in found.saga.legs():
+        charge = found.last(leg.name, leg.hook(Phase.PAY)) if leg.hook(Phase.PAY) else None
+        if charge is None or leg.name in found.saga.by_hand() or not gone or not _may_stand(found, leg, charge):
+            continue
+        if found.saga.state not in (State.FAILED, State.CANCELLED):
+            yield f"M3: {gone[0].leg} was let go while {leg.name} is {charge.state}"
+
+
+def _first_turn(op: Op) -> bool:
+    return op.turn == 0 and op.state is not OpState.NOT_SENT
+
+
+def _may_stand(found: Record, leg: Leg, charge: Op) -> bool:
+    """Whether this charge may hold money that nobody has begun to give back."""
+    undone = [op for op in found.ops if op.leg == leg.name and op.hook in PAYMENT_UNDOES and op.state is OpState.OK]
+    return charge.state in MAYBE and not undone
+
+
+_LETTING_GO = frozenset(
+    {"stock_cancel", "stock_return", "coupon_cancel", "coupon_restore", "points_cancel", "points_return"}
+)
+
+
+def forward_only_before_the_end(found: Record) -> Iterator[str]:
+    """R7: once money goes back, nothing forward is begun."""
+    backs = [op.first_sent for op in found.ops if op.hook in PAYMENT_UNDOES and op.first_sent]
+    if found.saga.kind is not Kind.CHECKOUT or found.saga.state not in _BACKWARD or not backs:
+        return
+    if found.saga.progress.get("declined"):
+        return
+    forward = {hook for leg in found.saga.legs() for phase in (Phase.SETTLE, Phase.POST) if (hook := leg.hook(phase))}
+    for op in found.ops:
+        if op.hook in forward and op.first_sent > min(backs):
+            yield f"R7: {op.leg}/{op.hook} was begun after money went back"
+
+
+_BACKWARD = frozenset({State.CLOSING, State.UNDOING, State.FAILED, State.CANCELLED})
+
+
+# --- at rest ---------------------------------------------------------------------------------------------------------
+
+
+def ended_or_a_persons_case(found: Record) -> Iterator[str]:
+    """L1: an end, or a task, or a customer who may still pay."""
+    if found.saga.state not in TERMINAL and found.saga.state is not State.AWAITING_TENDER and not found.open_task():
+        yield f"L1: {found.saga.state} without a task"
+
+
+def completed_is_whole(found: Record) -> Iterator[str]:
+    """M1, O1: completed: every tender that stands is taken and covers the amount, what was held is used, the bill is in
+    the till, or a task says what is missing."""
+    saga = found.saga
+    if saga.kind is not Kind.CHECKOUT or saga.state is not State.COMPLETED:
+        return
+    standing = tenders_of(saga)
+    if sum(tender["amount"] for tender in standing) != saga.amount:
+        yield f"M1: tenders come to {sum(t['amount'] for t in standing)}, not {saga.amount}"
+    declined = set(saga.progress.get("declined", ()))
+    for leg in saga.legs():
+        if str(leg.params.get("lock_of", leg.name)) in declined:
+            continue
+        for phase in (Phase.PAY, Phase.SETTLE, Phase.POST):
+            hook = leg.hook(phase)
+            if hook is None or found.open_task(leg.name):
+                continue
+            op = found.last(leg.name, hook)
+            fine = {OpState.OK} if phase is not Phase.POST else {OpState.OK, OpState.PENDING}
+            if op is None or op.state not in fine:
+                yield f"{'O1' if phase is Phase.POST else 'M1'}: completed, and {leg.name}/{hook} is {op and op.state}"
+
+
+def failed_holds_nothing(found: Record) -> Iterator[str]:
+    """M1, C2: failed: no charge stands, nothing is held or used up, or a task says what is."""
+    saga = found.saga
+    if saga.kind is not Kind.CHECKOUT or saga.state not in (State.FAILED, State.CANCELLED):
+        return
+    for leg in saga.legs():
+        if found.open_task(leg.name) or leg.name in saga.by_hand():
+            continue
+        for phase, hook in ((Phase(name), hook) for name, hook in leg.hooks.items()):
+            op = found.last(leg.name, hook)
+            if op is None or op.state is not OpState.OK or phase is Phase.REWARD:
+                continue
+            if phase is Phase.POST:
+                yield f"O1: failed, and {hook} was done"
+            elif not _undone(found, leg, hook, phase):
+                yield f"{'M1' if phase is Phase.PAY else 'C2'}: failed, and {leg.name}/{hook} stands"
+
+
+def _undone(found: Record, leg: Leg, hook: str, phase: Phase) -> bool:
+    undoes = set(PAYMENT_UNDOES) if phase is Phase.PAY else {UNDO_HOOKS.get(hook, "")}
+    if phase is Phase.HOLD and (settle := leg.hook(Phase.SETTLE)):
+        undoes.add(UNDO_HOOKS.get(settle, ""))
+    return any(op.leg == leg.name and op.hook in undoes and op.state is OpState.OK for op in found.ops)
+
+
+Check = Callable[[Record], Iterator[str]]
+ALWAYS: tuple[Check, ...] = (fences, told_as_it_stands, money_first, forward_only_before_the_end)
+AT_REST: tuple[Check, ...] = (ended_or_a_persons_case, completed_is_whole, failed_holds_nothing)
+
+
+def violations(found: Record, checks: Sequence[Check] = (*ALWAYS, *AT_REST)) -> list[str]:
+    """Everything that is wrong with one saga."""
+    return [f"{found.saga.id} {text}" for check in checks for text in check(found)]
+
+
+def all_violations(tx: Tx, now: int) -> Iterator[str]:
+    """Everything that is wrong in the store, of sagas that nobody works on now."""
+    rows = tx.all("SELECT id FROM sagas WHERE lease_until < :now AND (due_at IS NULL OR due_at > :now)", {"now": now})
+    for row in rows:
+        found = record(tx, row["id"])
+        if found is not None:
+            yield from violations(found)
+
+
+def parent_covers_refunds(tx: Tx, saga_id: str) -> Iterator[str]:
+    """M2: what refunds of a checkout come to is what is counted against it, and never more than was paid."""
+    row: Json | Row | None = sql.saga(tx, saga_id)
+    if row is None:
+        return
+    given = sum(child["amount"] for child in sql.children(tx, saga_id, Kind.REFUND))
+    if given != row["refunded_amount"] or given > row["amount"]:
+        yield f"{saga_id} M2: refunds of {given}, counted {row['refunded_amount']}, paid {row['amount']}"
