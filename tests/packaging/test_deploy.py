@@ -19,9 +19,9 @@ DEPLOY = ROOT / "config" / "deploy"
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd here")
-@pytest.mark.parametrize("name", ["gateway.service", "gateway-console.service"])
-def test_systemd_understands_its_unit(name: str, tmp_path: Path) -> None:
+def test_systemd_understands_its_unit(tmp_path: Path) -> None:
     """Misspelt keys and sections are told; the program's path is another's on this machine."""
+    name = "gateway.service"
     text = (DEPLOY / name).read_text(encoding="utf-8").replace("/opt/gateway/bin/gateway", "/bin/true")
     unit = tmp_path / name
     unit.write_text(text, encoding="utf-8")

@@ -73,7 +73,8 @@ def test_the_server_serves_its_pages(installation: Installation, tmp_path: Path)
 
 
 def test_the_console_brings_its_page_and_its_style(installation: Installation, tmp_path: Path) -> None:
-    with serving(installation, tmp_path, "console", "/console/") as url:
+    """It runs beside the server, on a port of its own."""
+    with serving(installation, tmp_path, CONSOLE) as url:
         page = requests.get(f"{url}/console/", timeout=10)
         assert (page.status_code, "Corner" in page.text) == (200, True)
         styles = re.findall(r'href="([^"]+\.css[^"]*)"', page.text)
@@ -97,25 +98,30 @@ def test_every_simulator_starts(installation: Installation, name: str, tmp_path:
         end(process)
 
 
-def configuration(folder: Path, port: int = 8080) -> Path:
-    """A gateway with a merchant that has no systems yet; its page and its API share a port, since one is served."""
+#: Where a server answers first: the page that is asked for, and which of the two ports it is on.
+API, CONSOLE = ("/healthz", 0), ("/console/", 1)
+
+
+def configuration(folder: Path, ports: tuple[int, int] = (8080, 8081)) -> Path:
+    """A gateway with a merchant that has no systems yet."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "corner.toml").write_text("[merchant]\nid = 'corner'\nname = 'Corner'\n", encoding="utf-8")
     file = folder / "gateway.toml"
-    server = f"[server]\nport = {port}\nconsole_port = {port}\nworkers = 1\n"
+    server = f"[server]\nport = {ports[0]}\nconsole_port = {ports[1]}\nworkers = 1\n"
     file.write_text(f"data = 'data'\nmerchants = ['corner.toml']\n{server}", encoding="utf-8")
     return file
 
 
 @contextmanager
-def serving(installation: Installation, folder: Path, command: str = "serve", page: str = "/healthz") -> Iterator[str]:
-    """``gateway serve``, or another server of ours, on a free port, once it answers at ``page``."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-    file = configuration(folder / "etc", port)
+def serving(installation: Installation, folder: Path, awaited: tuple[str, int] = API) -> Iterator[str]:
+    """``gateway serve`` on free ports; the address of what is awaited."""
+    page, which = awaited
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
+        ports = (one.getsockname()[1], two.getsockname()[1])
+    file = configuration(folder / "etc", ports)
     log = (folder / "log").open("w+", encoding="utf-8")
     process = subprocess.Popen(
-        [*installation.command, command, "--config", str(file)],
+        [*installation.command, "serve", "--config", str(file)],
         cwd=folder,
         env=installation.environment(),
         stdout=log,
@@ -123,7 +129,7 @@ def serving(installation: Installation, folder: Path, command: str = "serve", pa
         text=True,
     )
     try:
-        yield answering(f"http://127.0.0.1:{port}", page, process, folder / "log")
+        yield answering(f"http://127.0.0.1:{ports[which]}", page, process, folder / "log")
     finally:
         end(process)
         log.close()
