@@ -109,8 +109,42 @@ _AMOUNTS = {"points": ("points",), "value": ("amount", "worth_amount")}
 _REFS = ("bill", "number", "verify_id")
 
 
-def entries_of(rows: Iterable[Row], statement: str, zone: ZoneInfo, deferred: Callable[[str], bool]) -> list[Entry]:
-    """The entries that a statement should show, from operations joined with their sagas."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sale:
+    """What a reconciliation needs of a saga; its document is large, and is read once for all statements."""
+
+    chain: str
+    number: str
+    amount: int
+    home: date
+    legs: Mapping[str, Json]
+    tenders: tuple[int, ...]
+    points: int
+    discount: int
+
+
+def sale_of(row: Row) -> Sale:
+    """A saga's row as a sale, a refund, a deposit."""
+    doc, progress = json.loads(row["doc"]), json.loads(row["progress"])
+    quote = progress.get("quote") or doc.get("quote") or {}
+    declined = set(progress.get("declined", ()))
+    tenders = (*doc.get("tenders", ()), *progress.get("tenders", ()))
+    return Sale(
+        chain=row["parent"] or row["id"],
+        number=row["number"],
+        amount=row["amount"],
+        home=date.fromisoformat(doc["site"]["business_date"]),
+        legs={leg["name"]: leg["params"] for leg in (*doc["legs"], *progress.get("legs", ()))},
+        tenders=tuple(t["amount"] for t in tenders if not t["leg"] or t["leg"] not in declined),
+        points=(quote.get("points") or {}).get("amount", 0),
+        discount=max(0, quote.get("discount_amount", 0) + quote.get("rounding_amount", 0)),
+    )
+
+
+def entries_of(
+    rows: Iterable[Row], sales: Mapping[str, Sale], statement: str, zone: ZoneInfo, deferred: Callable[[str], bool]
+) -> list[Entry]:
+    """The entries that a statement should show, from operations and what their sagas are about."""
     made: dict[str, Entry] = {}
     legs: dict[tuple[str, str], list[Entry]] = {}
     reversals: list[Row] = []
@@ -119,7 +153,7 @@ def entries_of(rows: Iterable[Row], statement: str, zone: ZoneInfo, deferred: Ca
         if hook == "payment_reverse" and statement == "payment_statement":
             reversals.append(row)
         elif hook in SHOWN[statement] or hook in BESIDE[statement]:
-            entry = _entry(row, statement, zone, deferred(hook))
+            entry = _entry(row, sales[row["saga_id"]], statement, zone, deferred(hook))
             made[entry.key] = entry
             legs.setdefault((entry.saga_id, entry.leg), []).append(entry)
     for row in reversals:
@@ -127,30 +161,27 @@ def entries_of(rows: Iterable[Row], statement: str, zone: ZoneInfo, deferred: Ca
     return list(made.values())
 
 
-def _entry(row: Row, statement: str, zone: ZoneInfo, deferred: bool) -> Entry:
-    doc, outcome, hook = json.loads(row["doc"]), json.loads(row["outcome"]), row["hook"]
-    sign = SHOWN[statement].get(hook, 0)
-    leg = _leg(doc, json.loads(row["progress"]), row["leg"])
-    params = leg.get("params", {})
-    home = date.fromisoformat(doc["site"]["business_date"])
+def _entry(row: Row, sale: Sale, statement: str, zone: ZoneInfo, deferred: bool) -> Entry:
+    outcome, hook = json.loads(row["outcome"]), row["hook"]
+    sign, params = SHOWN[statement].get(hook, 0), sale.legs.get(row["leg"], {})
     return Entry(
         key=row["key"],
         saga_id=row["saga_id"],
         leg=row["leg"],
-        chain=row["parent"] or row["saga_id"],
-        number=row["number"],
+        chain=sale.chain,
+        number=sale.number,
         hook=hook,
-        amount=sign * _amount(hook, params, outcome, row["amount"]),
+        amount=sign * _amount(hook, params, outcome, sale.amount),
         count=sign * int(params.get("count", 1)),
         standing=_standing(OpState(row["state"])),
-        home=home,
-        days=frozenset({home, *_days(row, zone)}),
+        home=sale.home,
+        days=frozenset({sale.home, *_days(row, zone)}),
         keys=(row["key"],),
         refs=_refs(outcome),
         sent=datetime.fromtimestamp(row["first_sent"] / 1000, UTC),
         deferred=deferred,
         silent=not sign,
-        extras=_extras(doc, json.loads(row["progress"]), hook, params),
+        extras=_extras(sale, hook, params),
     )
 
 
@@ -158,11 +189,6 @@ def _standing(state: OpState) -> Standing:
     if state is OpState.OK:
         return Standing.MADE
     return Standing.NOT_MADE if state in SETTLED or state is OpState.NOT_SENT else Standing.OPEN
-
-
-def _leg(doc: Json, progress: Json, name: str) -> Json:
-    legs = (*doc.get("legs", ()), *progress.get("legs", ()))
-    return next((dict(leg) for leg in legs if leg["name"] == name), {})
 
 
 def _amount(hook: str, params: Json, outcome: Json, whole: int) -> int:
@@ -187,15 +213,9 @@ def _refs(outcome: Json) -> tuple[str, ...]:
     return tuple(dict.fromkeys(str(ref) for ref in found if ref))
 
 
-def _extras(doc: Json, progress: Json, hook: str, params: Json) -> Extras:
+def _extras(sale: Sale, hook: str, params: Json) -> Extras:
     if hook == "order_post":
-        quote = progress.get("quote") or doc["quote"]
-        declined = set(progress.get("declined", ()))
-        tenders = (*doc.get("tenders", ()), *progress.get("tenders", ()))
-        standing = tuple(t["amount"] for t in tenders if not t["leg"] or t["leg"] not in declined)
-        discount = quote["discount_amount"] + quote.get("rounding_amount", 0)
-        points = (quote.get("points") or {}).get("amount", 0)
-        return Extras(tenders=standing, points=points, discount=max(0, discount))
+        return Extras(tenders=sale.tenders, points=sale.points, discount=sale.discount)
     if hook == "order_return":
         lines = sum(line["net_amount"] for line in params.get("lines", ()))
         tenders = tuple(t["amount"] for t in params.get("tenders", ()) if t["amount"])

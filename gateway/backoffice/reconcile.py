@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, time, timedelta
 
-from gateway.backoffice.matching import Linked, Matcher, Rules, entry_of, link
-from gateway.backoffice.ours import Entry, Index, Unit, entries_of, is_key
+from gateway.backoffice.matching import Linked, Matcher, Rules, link
+from gateway.backoffice.ours import Entry, Index, Sale, Unit, entries_of, is_key, sale_of
 from gateway.backoffice.result import Class, Difference, Result
 from gateway.backoffice.statements import Statements, Unavailable
 from gateway.domain.common import StatementRow
@@ -36,10 +36,10 @@ def reconcile_day(engine: Engine, merchant_id: str, business_date: date) -> list
     so in ``unavailable``. May be run again at any time.
     """
     merchant = engine.merchant(merchant_id)
-    results = []
+    results, sales = [], Sales(engine)
     for connection in engine.runtime.connections(merchant_id):
         for hook in connection.statements():
-            result, hurried = _Day(engine, merchant, connection, hook, business_date).compare()
+            result, hurried = _Day(engine, merchant, connection, hook, business_date, sales).compare()
             if result.rows or result.operations or _serves(merchant, connection, hook):
                 engine.journal.tx(lambda tx, r=result, h=hurried: _keep(tx, engine, r, h))  # type: ignore[misc]
                 results.append(result)
@@ -51,12 +51,36 @@ def _serves(merchant: Merchant, connection: Connection, hook: str) -> bool:
     return connection.name in merchant.matching(FAMILY_OF[hook])
 
 
+class Sales:
+    """What sagas are about, each read once for all statements."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.known: dict[str, Sale] = {}
+
+    def learn(self, saga_ids: Iterable[str]) -> dict[str, Sale]:
+        """Read those that are not known yet; all that are known then."""
+        wanted = sorted(set(saga_ids) - set(self.known))
+        for start in range(0, len(wanted), books.BATCH):
+            ids = wanted[start : start + books.BATCH]
+            rows = self.engine.journal.read(lambda tx, ids=ids: books.of_subjects(tx, "sagas", ids))  # type: ignore[misc]
+            self.known |= {row["id"]: sale_of(row) for row in rows}
+        return self.known
+
+
 class _Day:
     """One statement of one connection on one date."""
 
     def __init__(
-        self, engine: Engine, merchant: Merchant, connection: Connection, hook: str, business_date: date
+        self,
+        engine: Engine,
+        merchant: Merchant,
+        connection: Connection,
+        hook: str,
+        business_date: date,
+        sales: Sales,
     ) -> None:
+        self.sales = sales
         self.engine, self.merchant, self.connection, self.hook = engine, merchant, connection, hook
         self.day = business_date
         self.statements = Statements(connection, hook)
@@ -110,9 +134,12 @@ class _Day:
         name = self.connection.name
         return self.engine.journal.read(lambda tx: books.ops_of_day(tx, self.merchant.id, name, at[0], at[1]))
 
-    def _entries(self, rows: Iterable[Row]) -> list[Entry]:
-        deferred = lambda hook: self.connection.traits(hook).deferred  # noqa: E731 - shorter than a method
-        return entries_of(rows, self.hook, self.merchant.timezone, deferred)
+    def _entries(self, rows: list[Row]) -> list[Entry]:
+        sales = self.sales.learn(row["saga_id"] for row in rows)
+        return entries_of(rows, sales, self.hook, self.merchant.timezone, self._deferred)
+
+    def _deferred(self, hook: str) -> bool:
+        return self.connection.traits(hook).deferred
 
     def _found_later(self, key: str, index: Index) -> Entry | None:
         """The entry of a key that is not among the day's: of a checkout that ended long before, say."""
@@ -148,12 +175,10 @@ class _Day:
         """Where a movement stands that is not in this day's statement: see ``Rules``."""
         for day in sorted(entry.days - {self.day}):
             try:
-                rows = self.statements.rows(day)
+                if self.statements.names(day).have(entry):
+                    return "there"
             except Unavailable:
                 return "unknown"
-            index = Index([entry])
-            if any(entry_of(row, index) for row in rows):
-                return "there"
         return "ours" if entry.home == self.day else ""
 
 

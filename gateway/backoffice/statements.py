@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import date
 
+from gateway.backoffice.ours import KEY_END, Entry
 from gateway.domain.common import StatementRequest, StatementRow
 from gateway.domain.errors import AdapterError, NotSent, PluginError
 from gateway.runtime import Connection
@@ -16,12 +18,34 @@ class Unavailable(Exception):
     """There is no statement of that day: not made yet, or its system cannot be reached. The text says which."""
 
 
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Every name under which a row of some day stands: our keys, the ends of them, numbers of theirs."""
+
+    keys: frozenset[str]
+    refs: frozenset[str]
+    lengths: frozenset[int]
+
+    def have(self, entry: Entry) -> bool:
+        """Whether some row is about this movement."""
+        if any(key in self.keys or any(key[-length:] in self.keys for length in self.lengths) for key in entry.keys):
+            return True
+        return any(ref in self.refs for ref in entry.refs)
+
+
+def _names(rows: list[StatementRow]) -> Names:
+    keys = frozenset(row.key for row in rows if len(row.key) >= KEY_END)
+    refs = frozenset(ref for row in rows if not row.key for ref in (row.ref, row.original_ref) if ref)
+    return Names(keys, refs, frozenset(len(key) for key in keys if len(key) < 26))
+
+
 class Statements:
     """One statement hook of one connection."""
 
     def __init__(self, connection: Connection, hook: str) -> None:
         self.connection, self.hook = connection, hook
         self._days: dict[date, list[StatementRow] | Unavailable] = {}
+        self._names: dict[date, Names] = {}
 
     def rows(self, day: date) -> list[StatementRow]:
         """All rows of a business date. Raises ``Unavailable``."""
@@ -31,6 +55,12 @@ class Statements:
         if isinstance(known, Unavailable):
             raise known
         return known
+
+    def names(self, day: date) -> Names:
+        """What the rows of a day are about. Raises ``Unavailable``."""
+        if day not in self._names:
+            self._names[day] = _names(self.rows(day))
+        return self._names[day]
 
     def _read(self, day: date) -> list[StatementRow] | Unavailable:
         try:

@@ -167,7 +167,7 @@ def _by(rows: Iterable[Row], column: str) -> dict[str, list[Row]]:
 
 
 def _checkouts(tx: Tx, ids: Sequence[str], merchants: dict[str, Merchant], words: Words) -> list[Checkout]:
-    sagas = {row["id"]: saga_from(row) for row in books.of_subjects(tx, "checkouts", ids)}
+    sagas = {row["id"]: saga_from(row) for row in books.of_subjects(tx, "sagas", ids)}
     refunds = [saga_from(row) for row in books.of_subjects(tx, "refunds", ids)]
     subjects = [*ids, *(refund.id for refund in refunds)]
     ops = _by(books.of_subjects(tx, "operations", subjects), "saga_id")

@@ -7,7 +7,7 @@ LANGUAGES = ("zh", "en")
 #: word → (Chinese, English)
 _WORDS: dict[str, tuple[str, str]] = {
     "title": ("当日结账", "Checkouts of the day"),
-    "subtitle": ("只读页面,时间为门店当地时间", "Read only; times are local to the shop"),
+    "subtitle": ("只读页面，时间为门店当地时间", "Read only; times are local to the shop"),
     "merchant": ("商户", "Merchant"),
     "all_merchants": ("全部商户", "All merchants"),
     "date": ("营业日", "Business date"),
@@ -48,7 +48,7 @@ _WORDS: dict[str, tuple[str, str]] = {
     "failure": ("失败原因", "Failed because"),
     "older": ("更早", "Older"),
     "newer": ("更近", "Newer"),
-    "too_many": ("当天超过 {n} 笔,只列出最近的", "More than {n} checkouts: only the newest are listed"),
+    "too_many": ("当天超过 {n} 笔，只列出最近的", "More than {n} checkouts: only the newest are listed"),
     "bad_date": ("日期应为 年-月-日", "A date is year-month-day"),
     "bad_merchant": ("没有这个商户", "There is no such merchant"),
     # statuses of checkouts

@@ -7,10 +7,7 @@ from typing import Any
 
 from gateway.store.port import Row, Tx
 
-_OPS = """
-SELECT o.*, s.kind AS saga_kind, s.number, s.parent, s.doc, s.amount, s.merchant, s.progress
-FROM ops o JOIN sagas s ON s.id = o.saga_id
-"""
+_OPS = "SELECT o.* FROM ops o JOIN sagas s ON s.id = o.saga_id"
 OPS_OF_DAY = f"""{_OPS}
 WHERE s.merchant = :merchant AND o.connection = :connection AND s.created < :until AND s.updated >= :since
 ORDER BY o.first_sent, o.key
@@ -41,9 +38,9 @@ SELECT id, kind, merchant, store_id, number, parent, state, '{}' AS doc, progres
 CHECKOUTS = f"""{_LIGHT} WHERE merchant = :merchant AND kind = 'checkout' AND created >= :since AND created < :until
   AND doc LIKE :pattern ORDER BY created DESC, id DESC LIMIT :limit
 """
-#: What belongs to checkouts: themselves with documents, their operations, their refunds, their open tasks.
+#: What belongs to sagas: themselves with documents, their operations, their refunds, their open tasks.
 OF_SUBJECTS = {
-    "checkouts": "SELECT * FROM sagas WHERE id IN (:ids)",
+    "sagas": "SELECT * FROM sagas WHERE id IN (:ids)",
     "operations": "SELECT * FROM ops WHERE saga_id IN (:ids) ORDER BY key",
     "refunds": "SELECT * FROM sagas WHERE kind = 'refund' AND parent IN (:ids) ORDER BY id",
     "tasks": "SELECT * FROM tasks WHERE status = 'open' AND subject IN (:ids) ORDER BY id",
@@ -57,13 +54,13 @@ def day_pattern(business_date: str) -> str:
 
 
 def ops_of_day(tx: Tx, merchant: str, connection: str, since: int, until: int) -> list[Row]:
-    """Operations on a connection whose sagas were under way between two moments (milliseconds), with their sagas."""
+    """Operations on a connection whose sagas were under way between two moments (milliseconds)."""
     asked = {"merchant": merchant, "connection": connection, "since": since, "until": until}
     return tx.all(OPS_OF_DAY, asked)
 
 
 def ops_of_saga(tx: Tx, saga_id: str, connection: str) -> list[Row]:
-    """A saga's operations on one connection, with the saga."""
+    """A saga's operations on one connection."""
     return tx.all(OPS_OF_SAGA, {"saga_id": saga_id, "connection": connection})
 
 
@@ -102,7 +99,7 @@ def checkouts(tx: Tx, merchant: str, business_date: str, since: int, until: int,
 
 
 def of_subjects(tx: Tx, table: str, ids: Sequence[str]) -> list[Row]:
-    """Rows that belong to some checkouts; ``table`` is a key of ``OF_SUBJECTS``."""
+    """Rows that belong to some sagas; ``table`` is a key of ``OF_SUBJECTS``."""
     sql, found = OF_SUBJECTS[table], []
     for start in range(0, len(ids), BATCH):
         named = {f"id_{index}": value for index, value in enumerate(ids[start : start + BATCH])}
