@@ -13,7 +13,8 @@ from gateway.domain.stock import Slot, SlotState
 from gateway.engine.campaigns import Campaigns
 from gateway.engine.limits import counted
 from gateway.engine.problems import Problem, invalid
-from gateway.engine.reading import Reading, coupon_document, required_member
+from gateway.engine.reading import Reading, required_member
+from gateway.engine.terms import coupon_terms, periods_at
 from gateway.pricing import Basket, Benefit, PricingErrors, Quote, parse, price
 from gateway.runtime import Connection, Merchant
 
@@ -88,7 +89,7 @@ class Baskets:
         self._coupons(priced, request)
         self._tenders(priced, request, deposits)
         if self.honour is not None:
-            kept = ("at", "lines", "fees", "rounding", "acquirer_fee_bp", "contracts", "label_rules")
+            kept = ("at", "periods", "lines", "fees", "rounding", "acquirer_fee_bp", "contracts", "label_rules")
             priced.document |= {name: self.honour[name] for name in kept if name in self.honour}
         priced.take(self._quote(priced))
         return priced
@@ -110,14 +111,16 @@ class Baskets:
             "fees": [dict(fee) for fee in pricing.fees],
             "acquirer_fee_bp": self.merchant.acquirer_fee_bp,
         }
+        if pricing.periods:
+            document["periods"] = periods_at(pricing.periods, local)
         if pricing.label_rules:
             document["label_rules"] = [dict(rule) for rule in pricing.label_rules]
         if store.counters:
+            # A guarantee is monthly: it is no part of a single sale's deduction.
             document["contracts"] = [
                 {
                     "counter_id": counter.id,
                     "deduction_bp": counter.deduction_bp,
-                    "guarantee_amount": counter.guarantee_amount,
                     "promotion_share_bp": counter.promotion_share_bp,
                 }
                 for counter in store.counters
@@ -308,7 +311,10 @@ class Baskets:
             for index, code in enumerate(wanted):
                 priced.coupons[code] = self._usable(priced, code, f"/coupons/{index}")
             priced.document["select"] = list(wanted)
-        priced.document["coupons"] = [coupon_document(coupon) for coupon, _ in priced.coupons.values()]
+        priced.document["coupons"] = [self._terms(coupon) for coupon, _ in priced.coupons.values()]
+
+    def _terms(self, coupon: Coupon) -> dict[str, Any]:
+        return coupon_terms(self.merchant.pricing.coupon_templates, coupon)
 
     def _usable(self, priced: Priced, code: str, pointer: str) -> tuple[Coupon, Connection]:
         found = self.reading.coupon(code, priced.store_id)
@@ -346,7 +352,7 @@ class Baskets:
             priced.coupons[coupon.code] = (coupon, connection)
             if tender["method"] == "voucher":
                 document |= {"code": coupon.code, "count": tender.get("count", 1)}
-                priced.document["coupons"].append(coupon_document(coupon))
+                priced.document["coupons"].append(self._terms(coupon))
             else:
                 document["held_amount"] = coupon.balance_amount
         return document
@@ -392,7 +398,9 @@ def _check_value(member: Member | None, tender: dict[str, Any], pointer: str) ->
 def unpriced(errors: PricingErrors) -> Problem:
     """What is wrong with a basket, as the platform is told it."""
     found = [dict(error) for error in errors.errors]
-    return Problem("validation-error", "the basket cannot be priced", errors=found)
+    tenders = all(str(error["pointer"]).startswith("/tenders") for error in found)
+    slug = "tenders-mismatch" if tenders else "validation-error"
+    return Problem(slug, "the basket cannot be priced", errors=found)
 
 
 def bills_version(bills: tuple[Bill, ...]) -> str:
