@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.domain.payments import Method
-from gateway.engine.limits import back_legs, limited_legs
+from gateway.engine.limits import back_legs
 from gateway.engine.model import Json, Kind, Leg, Op, OpState, Phase, Saga, State
 from gateway.engine.own import OWN
 from gateway.engine.problems import Problem, invalid
@@ -87,8 +87,8 @@ class Refunds:
         return self.engine.start(asked, saga, Secrets(), lambda tx, _: self._take(tx, parent, result["amount"]))
 
     def _legs(self, parent: Saga, ops: list[Op], request: Json, result: Json) -> list[Leg]:
-        plan = _Plan(self.engine, parent, ops, result)
-        earlier = [refund.doc for refund in self._earlier(parent)] if limited_legs(parent) else []
+        earlier = [refund.doc for refund in self._earlier(parent)]
+        plan = _Plan(self.engine, parent, ops, result, earlier)
         snapshot = quote_in_force(parent)["snapshot"]
         uses = back_legs(parent, snapshot, earlier, result, request.get("policy"), plan.whole)
         return [*plan.legs(), *uses]
@@ -135,8 +135,10 @@ class Refunds:
 class _Plan:
     """Plans the legs of one refund from what the checkout did."""
 
-    def __init__(self, engine: Engine, parent: Saga, ops: list[Op], result: Json) -> None:
+    def __init__(self, engine: Engine, parent: Saga, ops: list[Op], result: Json, earlier: list[Json]) -> None:
         self.engine, self.parent, self.ops, self.result = engine, parent, ops, result
+        told = (coupon for refund in earlier for coupon in refund["gives_back"].get("coupons", ()))
+        self.back_already = {coupon["code"] for coupon in told if coupon["status"] != "redeemed"}
         self.planned = {leg.name: leg for leg in parent.legs()}
         self.whole = result["amount"] + parent.refunded == parent.amount
         self.out: list[Leg] = []
@@ -178,7 +180,16 @@ class _Plan:
             extra |= {"held_by": self.parent.id} if leg.connection == OWN else {}
             self._add(name, leg, Phase.PAY, "value_return", held, {**params, **extra})
         elif (used := self._done(leg.name, "coupon_reserve", "coupon_redeem")) is not None:
-            self._add(name, leg, Phase.PAY, "coupon_restore", used, params)
+            self._code(name, leg, tender, used, params)
+
+    def _code(self, name: str, leg: Leg, tender: Json, used: Op, params: Json) -> None:
+        """A balance comes back by amount; a voucher as a whole with its last part, with the count it was used for."""
+        if tender["method"] == Method.VOUCHER:
+            status = next(c["status"] for c in self.result["coupons"] if c["code"] == tender["code"])
+            if status != "available":
+                return
+            params = leg.params
+        self._add(name, leg, Phase.PAY, "coupon_restore", used, params)
 
     def _points(self) -> None:
         points = self.result.get("points") or {}
@@ -198,7 +209,7 @@ class _Plan:
         """A coupon comes back only when its last line does: the pricing engine says when."""
         for coupon in self.result.get("coupons", ()):
             leg = self.planned.get(f"coupon:{coupon['code']}")
-            if coupon["status"] != "available" or leg is None:
+            if coupon["status"] != "available" or coupon["code"] in self.back_already or leg is None:
                 continue
             used = self._done(leg.name, "coupon_reserve", "coupon_redeem")
             self._add(leg.name, leg, Phase.SETTLE, "coupon_restore", used, leg.params)

@@ -147,7 +147,7 @@ class PricingForm(Form):
     points = fields.Dict(keys=fields.String())
     rewards = Tables()
     label_rules = Tables()
-    periods = fields.Dict(keys=fields.String())
+    periods = fields.Dict(keys=fields.String(), values=fields.List(fields.String(validate=HOURS)))
     coupon_templates = Tables()
     accounts = fields.Dict(keys=fields.String())
     stores = fields.Dict(keys=fields.String(), values=fields.Nested(StorePricingForm))
