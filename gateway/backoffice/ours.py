@@ -242,6 +242,7 @@ class Index:
         self._keys: dict[str, Entry] = {}
         self._ends: dict[int, dict[str, Entry]] = {}
         self._refs: dict[str, Entry] = {}
+        self._legs: dict[tuple[str, str], Entry] = {}
         for entry in self.entries:
             self._put(entry)
 
@@ -255,6 +256,8 @@ class Index:
     def _put(self, entry: Entry) -> None:
         for key in entry.keys:
             self._keys[key] = entry
+        if not entry.silent:
+            self._legs.setdefault((entry.saga_id, entry.leg), entry)
         for ref in entry.refs:
             if ref not in self._refs or self._refs[ref].silent:
                 self._refs[ref] = entry
@@ -278,8 +281,7 @@ class Index:
         """A hold's key stands for what became of the hold."""
         if entry is None or not entry.silent:
             return entry
-        same = (e for e in self.entries if (e.saga_id, e.leg) == (entry.saga_id, entry.leg) and not e.silent)
-        return next(same, entry)
+        return self._legs.get((entry.saga_id, entry.leg), entry)
 
 
 def is_key(text: str) -> bool:

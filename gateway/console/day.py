@@ -34,8 +34,8 @@ STATUSES = (
 )
 #: Statuses in which work goes on.
 UNDER_WAY = frozenset(STATUSES[:4])
-#: A business date's checkouts are created from the day before it to some days after.
-BEFORE, AFTER = timedelta(days=1), timedelta(days=8)
+#: A business date's checkouts are created from the day before it to the day after it has ended.
+BEFORE, AFTER = timedelta(days=1), timedelta(days=3)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,8 +136,8 @@ def read_day(engine: Engine, asked: Asked, words: Words) -> Day:
 
 def _listed(tx: Tx, merchant: Merchant, day: date | None, now: datetime) -> list[Saga]:
     day = day or business_date(merchant, now)
-    noon = datetime.combine(day, time(), merchant.timezone)
-    since, until = (int(at.timestamp() * 1000) for at in (noon - BEFORE, noon + AFTER))
+    begin = datetime.combine(day, time(), merchant.timezone)
+    since, until = (int(at.timestamp() * 1000) for at in (begin - BEFORE, begin + AFTER))
     return [saga_from(row) for row in books.checkouts(tx, merchant.id, day.isoformat(), since, until, MOST)]
 
 

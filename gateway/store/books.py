@@ -9,7 +9,8 @@ from gateway.store.port import Row, Tx
 
 _OPS = "SELECT o.* FROM ops o JOIN sagas s ON s.id = o.saga_id"
 OPS_OF_DAY = f"""{_OPS}
-WHERE s.merchant = :merchant AND o.connection = :connection AND s.created < :until AND s.updated >= :since
+WHERE s.merchant = :merchant AND s.kind IN ('checkout', 'refund', 'deposit', 'release')
+  AND substr(s.id, 5) >= :first AND substr(s.id, 5) < :last AND o.connection = :connection AND s.updated >= :since
 ORDER BY o.first_sent, o.key
 """
 OPS_OF_SAGA = f"{_OPS} WHERE o.saga_id = :saga_id AND o.connection = :connection ORDER BY o.first_sent, o.key"
@@ -29,14 +30,14 @@ WHERE merchant = :merchant AND business_date = :business_date ORDER BY created, 
 """
 SETTLED_SAGAS = """
 SELECT * FROM sagas WHERE merchant = :merchant AND kind IN ('checkout', 'refund') AND state = 'completed'
-  AND created >= :since AND doc LIKE :pattern ORDER BY id
+  AND substr(id, 5) >= :first AND doc LIKE :pattern ORDER BY id
 """
 _LIGHT = """
 SELECT id, kind, merchant, store_id, number, parent, state, '{}' AS doc, progress, amount, refunded_amount, created,
   updated, expires_at, fence, lease_until, due_at, version FROM sagas
 """
-CHECKOUTS = f"""{_LIGHT} WHERE merchant = :merchant AND kind = 'checkout' AND created >= :since AND created < :until
-  AND doc LIKE :pattern ORDER BY created DESC, id DESC LIMIT :limit
+CHECKOUTS = f"""{_LIGHT} WHERE merchant = :merchant AND kind = 'checkout' AND id >= :first AND id < :last
+  AND doc LIKE :pattern ORDER BY id DESC LIMIT :limit
 """
 #: What belongs to sagas: themselves with documents, their operations, their refunds, their open tasks.
 OF_SUBJECTS = {
@@ -46,6 +47,9 @@ OF_SUBJECTS = {
     "tasks": "SELECT * FROM tasks WHERE status = 'open' AND subject IN (:ids) ORDER BY id",
 }
 BATCH = 200
+#: A checkout's last operation comes at most so long after its beginning, in milliseconds: 30 days.
+OLDEST = 30 * 24 * 3600 * 1000
+_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
 def day_pattern(business_date: str) -> str:
@@ -53,10 +57,22 @@ def day_pattern(business_date: str) -> str:
     return f'%"business_date":"{business_date}"%'
 
 
+def first_id(milliseconds: int) -> str:
+    """No id made at this time or later sorts before it: ids begin with 48 bits of time, in base 32.
+
+    So a time is sought in the index of ids, and no row is read that is of another time.
+    """
+    value = max(0, milliseconds) << 80
+    return "".join(_ALPHABET[value >> shift & 31] for shift in range(125, -1, -5))
+
+
 def ops_of_day(tx: Tx, merchant: str, connection: str, since: int, until: int) -> list[Row]:
-    """Operations on a connection whose sagas were under way between two moments (milliseconds)."""
-    asked = {"merchant": merchant, "connection": connection, "since": since, "until": until}
-    return tx.all(OPS_OF_DAY, asked)
+    """Operations on a connection whose sagas were under way between two moments (milliseconds).
+
+    A saga that was begun more than ``OLDEST`` before is not looked for.
+    """
+    asked = {"merchant": merchant, "connection": connection, "since": since}
+    return tx.all(OPS_OF_DAY, {**asked, "first": first_id(since - OLDEST), "last": first_id(until)})
 
 
 def ops_of_saga(tx: Tx, saga_id: str, connection: str) -> list[Row]:
@@ -88,14 +104,14 @@ def entries(tx: Tx, merchant: str, business_date: str) -> list[Row]:
 
 def settled_sagas(tx: Tx, merchant: str, business_date: str, since: int) -> list[Row]:
     """Completed checkouts and refunds of a business date, created from ``since`` (milliseconds) on."""
-    asked = {"merchant": merchant, "since": since, "pattern": day_pattern(business_date)}
+    asked = {"merchant": merchant, "first": first_id(since), "pattern": day_pattern(business_date)}
     return tx.all(SETTLED_SAGAS, asked)
 
 
 def checkouts(tx: Tx, merchant: str, business_date: str, since: int, until: int, limit: int) -> list[Row]:
     """Checkouts of a business date, created between two moments (milliseconds), newest first, without documents."""
-    asked = {"merchant": merchant, "since": since, "until": until, "limit": limit}
-    return tx.all(CHECKOUTS, {**asked, "pattern": day_pattern(business_date)})
+    asked = {"merchant": merchant, "limit": limit, "pattern": day_pattern(business_date)}
+    return tx.all(CHECKOUTS, {**asked, "first": f"chk_{first_id(since)}", "last": f"chk_{first_id(until)}"})
 
 
 def of_subjects(tx: Tx, table: str, ids: Sequence[str]) -> list[Row]:
