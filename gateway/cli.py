@@ -281,16 +281,20 @@ def _day(text: str | None, merchant: Any) -> date:
 @click.option("--date", "day", help="business date, YYYY-MM-DD  [default: yesterday]")
 @click.option("--json", "as_json", is_flag=True)
 def reconcile(config: Path, merchant_id: str | None, day: str | None, as_json: bool) -> None:
-    """Compare the journal with every system's own record of a business date; exit status 1 if anything differs."""
+    """Compare the journal with every system's own record of a business date.
+
+    Exit status 1 if anything differs, is still awaited, or has no statement yet.
+    """
     from gateway.backoffice.reconcile import reconcile_day
     from gateway.backoffice.report import print_reconciliation
+    from gateway.backoffice.result import all_reconciled
 
     parts = _parts(config)
     differs = False
     try:
         for merchant in _chosen(parts, merchant_id):
             results = reconcile_day(parts.engine, merchant.id, _day(day, merchant))
-            differs |= any(result.differences for result in results)
+            differs |= not all_reconciled(results)
             if as_json:
                 click.echo(json.dumps([result.to_json() for result in results], ensure_ascii=False))
             else:
