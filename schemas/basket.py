@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from marshmallow import ValidationError, fields, validates_schema
+from marshmallow import ValidationError, fields
 
 from schemas.fields import Amount, Day, Listed, Moment, Quantity, Request, Text, Whole, Word
 from schemas.tenders import CODE
@@ -34,8 +34,7 @@ class SlotWanted(Request):
     extends = Text(metadata={"description": "the session to extend"})
     guests = Whole(1, 1000)
 
-    @validates_schema
-    def one_way(self, data: dict[str, Any], **kwargs: Any) -> None:
+    def across(self, data: dict[str, Any]) -> None:
         """A session keeps its room; else a class or a resource is named."""
         ways = [name for name in ("resource_class", "resource_id", "extends") if name in data]
         if len(ways) != 1:
@@ -55,8 +54,7 @@ class LineWanted(Request):
     slot = fields.Nested(SlotWanted)
     scale_label = Text(8, 32)
 
-    @validates_schema
-    def something(self, data: dict[str, Any], **kwargs: Any) -> None:
+    def across(self, data: dict[str, Any]) -> None:
         """A line is about a product, a slot or a label."""
         if not any(name in data for name in ("sku", "slot", "scale_label")):
             raise ValidationError("missing; say sku, slot or scale_label", "sku")

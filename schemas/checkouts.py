@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, ClassVar
 
-from marshmallow import INCLUDE, ValidationError, fields, validates_schema
+from marshmallow import INCLUDE, ValidationError, fields
 
 from schemas.basket import BasketRequest, check_basket
 from schemas.fields import Amount, Day, Moment, Resource, Text, Whole, Word
@@ -36,8 +36,7 @@ class CheckoutRequest(BasketRequest):
     tenders = tenders(FULL)
     on_decline = Word("release", "await_tender")
 
-    @validates_schema
-    def basket(self, data: dict[str, Any], **kwargs: Any) -> None:
+    def across(self, data: dict[str, Any]) -> None:
         """Either a quote or a basket."""
         if "quote_id" not in data:
             check_basket(data)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Any, ClassVar
 
-from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, validate
+from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, validate, validates_schema
 
 from schemas.cards import holds_card_number
 
@@ -16,7 +16,8 @@ AMOUNT_MOST = 999_999_999_999
 CARD_DATA = "must hold no card data"
 UNKNOWN = "Unknown field."
 
-_TEXT = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]*\Z")
+#: Matches a text without control characters and halves of surrogate pairs.
+plain_text = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]*\Z").match
 _QUANTITY = re.compile(r"(?!0+(\.0+)?\Z)(0|[1-9][0-9]{0,5})(\.[0-9]{1,3})?\Z")
 _MOMENT = re.compile(
     r"20[0-9]{2}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9](:[0-5][0-9](\.[0-9]{1,6})?)?(Z|[+-][01][0-9]:[0-5][0-9])\Z"
@@ -32,6 +33,14 @@ class Request(Schema):
 
     class Meta:
         unknown = RAISE
+
+    def across(self, data: dict[str, Any]) -> None:
+        """Check what no field can by itself, once each field is right. Raises ``ValidationError``."""
+
+    @validates_schema
+    def check_across(self, data: dict[str, Any], **kwargs: Any) -> None:
+        """See ``across``."""
+        self.across(data)
 
 
 class Resource(Schema):
@@ -72,13 +81,14 @@ class Text(fields.String):
         self.pattern = pattern
         metadata = {"pattern": pattern_of(pattern)} if pattern else {}
         metadata |= kwargs.pop("metadata", {})
+        self.low, self.high = low, high
         limits = validate.Length(low, high, error="must have {min} to {max} characters")
         super().__init__(validate=limits, metadata=metadata, **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
         if type(value) is not str:
             raise ValidationError("must be a text")
-        if _TEXT.match(value) is None:
+        if plain_text(value) is None:
             raise ValidationError("must hold no control characters")
         if self.pattern is not None and self.pattern.match(value) is None:
             raise ValidationError(self.metadata.get("expected", f"must match {pattern_of(self.pattern)}"))
@@ -165,6 +175,7 @@ class Listed(fields.List[Any]):
     """A JSON list of limited length."""
 
     def __init__(self, inner: fields.Field[Any], low: int = 0, high: int = 200, **kwargs: Any) -> None:
+        self.low, self.high = low, high
         limits = validate.Length(low, high, error="must have {min} to {max} items")
         super().__init__(inner, validate=limits, **kwargs)
 

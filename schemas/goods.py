@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from marshmallow import ValidationError, fields, validates_schema
+from marshmallow import ValidationError, fields
 
 from schemas.fields import Amount, Codes, Day, Moment, Quantity, Request, Resource, Text, Whole, Word
 from schemas.lists import Page, PageQuery
@@ -132,8 +132,7 @@ class BillQuery(Request):
     slip_no = Codes(50)
     bill_id = Codes(50)
 
-    @validates_schema
-    def one_way(self, data: dict[str, Any], **kwargs: Any) -> None:
+    def across(self, data: dict[str, Any]) -> None:
         """Exactly one way to find them."""
         if len(data.keys() & {"resource", "slip_no", "bill_id"}) != 1:
             raise ValidationError("say one of resource, slip_no and bill_id", "resource")

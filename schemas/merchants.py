@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from marshmallow import ValidationError, fields, validates_schema
+from marshmallow import ValidationError, fields
 
 from schemas.fields import Flag, QueryDegrees, QueryWhole, Request, Resource, Text, Whole, Word
 from schemas.lists import Page, PageQuery
@@ -92,8 +92,7 @@ class NearbyQuery(Request):
     open_now = Flag(load_default=False)
     limit = QueryWhole(1, 200, load_default=20)
 
-    @validates_schema
-    def in_use(self, data: dict[str, Any], **kwargs: Any) -> None:
+    def across(self, data: dict[str, Any]) -> None:
         """Around a pole every longitude is near; no shop is there."""
         if abs(data["latitude"]) > 89:
             raise ValidationError("must be -89 to 89", "latitude")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from marshmallow import fields, validates_schema
+from marshmallow import fields
 
 from schemas.basket import BasketRequest, check_basket
 from schemas.fields import AMOUNT_MOST, Amount, Moment, Quantity, Resource, Text, Whole, Word
@@ -23,8 +23,7 @@ class QuoteRequest(BasketRequest):
 
     tenders = tenders(MEANT)
 
-    @validates_schema
-    def basket(self, data: dict[str, Any], **kwargs: Any) -> None:
+    def across(self, data: dict[str, Any]) -> None:
         """See ``check_basket``."""
         check_basket(data)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from marshmallow import ValidationError, fields, validates_schema
+from marshmallow import ValidationError, fields
 
 from schemas.checkouts import LegView, TaskRef
 from schemas.fields import Amount, FreeText, Listed, Moment, Quantity, Request, Resource, Text, Word
@@ -24,8 +24,7 @@ class RefundPreviewRequest(Request):
     amount = Amount(1)
     policy = Word("prorata", "recompute")
 
-    @validates_schema
-    def one_way(self, data: dict[str, Any], **kwargs: Any) -> None:
+    def across(self, data: dict[str, Any]) -> None:
         """Lines and an amount contradict each other."""
         if "lines" in data and "amount" in data:
             raise ValidationError("say lines or amount, not both", "amount")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from marshmallow import Schema, ValidationError, fields
+from marshmallow import ValidationError, fields
 
 from schemas.fields import Amount, Listed, Request, Resource, Text, Whole, Word
 
@@ -96,7 +96,7 @@ class OnAccountTender(_Tender):
     method = Word("on_account", required=True)
 
 
-def _by_method(*schemas: type[Request]) -> dict[str, Schema]:
+def _by_method(*schemas: type[Request]) -> dict[str, Request]:
     made = [schema() for schema in schemas]
     return {next(iter(schema.fields["method"].words)): schema for schema in made}  # type: ignore[attr-defined]
 
@@ -121,7 +121,7 @@ FOR_DEPOSITS = _by_method(PaymentCodeTender, QrCodeTender, BankCardTender, CashT
 class TenderField(fields.Field[dict[str, Any]]):
     """One tender of any method out of ``family``."""
 
-    def __init__(self, family: dict[str, Schema], **kwargs: Any) -> None:
+    def __init__(self, family: dict[str, Request], **kwargs: Any) -> None:
         self.family = family
         super().__init__(**kwargs)
 
@@ -150,7 +150,7 @@ class AddTender(Request):
         return self.fields["one"].deserialize(data)
 
 
-def tenders(family: dict[str, Schema], **kwargs: Any) -> Listed:
+def tenders(family: dict[str, Request], **kwargs: Any) -> Listed:
     """A list of tenders, in the order in which they are to pay."""
     return Listed(TenderField(family), 0, 20, **kwargs)
 

@@ -109,7 +109,7 @@ def _teach(converter: OpenAPIConverter, spec: APISpec) -> None:
     converter.add_attribute_function(ours)  # type: ignore[no-untyped-call]
 
 
-def _one_of(converter: OpenAPIConverter, family: dict[str, Schema]) -> dict[str, Any]:
+def _one_of(converter: OpenAPIConverter, family: dict[str, Request]) -> dict[str, Any]:
     resolve: Callable[[Schema], dict[str, str]] = converter.resolve_nested_schema
     found = {method: resolve(schema) for method, schema in family.items()}
     mapping = {method: reference["$ref"] for method, reference in found.items()}

@@ -19,6 +19,7 @@ from gateway.engine.problems import Problem, invalid
 from gateway.engine.replies import Reply
 from gateway.engine.service import Asked
 from gateway.runtime import Merchant
+from schemas.fast import Prover, prover
 from schemas.fields import Request
 
 #: Where everything that belongs to one merchant lives.
@@ -104,8 +105,14 @@ class Operation:
         return "<merchant>" in self.path
 
     @cached_property
-    def body_schema(self) -> Schema | None:
+    def body_schema(self) -> Request | None:
         return self.body() if self.body else None
+
+    @cached_property
+    def prove(self) -> Prover:
+        """Proves a body right; see ``schemas.fast``."""
+        assert self.body_schema is not None
+        return prover(self.body_schema)
 
     @cached_property
     def query_schema(self) -> Schema | None:

@@ -76,7 +76,8 @@ def _read_body(operation: Operation, ask: Ask) -> None:
         meaning = fingerprint(operation.method, request.path, raw)
         ask.asked = Asked(ask.merchant_id, key, meaning, problems.request_id())
     if operation.body_schema is not None:
-        ask.body = load_body(operation.body_schema, raw)
+        proved = operation.prove(raw)
+        ask.body = load_body(operation.body_schema, raw) if proved is None else proved
     elif raw != {}:
         raise Problem("unknown-field", "this takes no body")
 
