@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gateway.domain.outcomes import Declined, DeclineReason, Done
 from gateway.engine.problems import Problem
+from plugins.groupbuy.simulator import GroupBuySimulator
 from plugins.house import coupons
 from tests.engine.conftest import LINES, PHONE
 from tests.engine.kit import House
+from tests.plugins.groupbuy.support import Shop
 
 WALLET = {"method": "payment_code", "auth_code": "281234567890123456"}
 
@@ -105,10 +109,9 @@ def test_e05_the_return_loses_the_threshold(shop: House, policy: str, given: int
 
 
 def open_prices(shop: House, prices: dict[str, int]) -> None:
-    for sku, amount in prices.items():
-        doc = json.dumps({"sku": sku, "name": sku, "unit_amount": amount})
-        sql = "UPDATE products SET doc = :doc WHERE sku = :sku"
-        shop.database.tx(lambda tx, row={"sku": sku, "doc": doc}: tx.execute(sql, row))
+    docs = [(sku, json.dumps({"sku": sku, "name": sku, "unit_amount": amount})) for sku, amount in prices.items()]
+    sql = "UPDATE products SET doc = :doc WHERE sku = :sku"
+    shop.database.tx(lambda tx: [tx.execute(sql, {"sku": sku, "doc": doc}) for sku, doc in docs])
 
 
 def test_e24_stored_value_comes_back_to_its_buckets(shop: House) -> None:
@@ -165,3 +168,29 @@ def test_e34_a_code_with_counts_over_checkouts(shop: House) -> None:
     assert refused.value.status in (409, 422)
     done = give_back(shop, second["id"])
     assert (done["tasks"], counts(shop, "NUM5")) == ([], (5, 0, 0))
+
+
+def test_e34_at_a_voucher_platform(tmp_path: Path) -> None:
+    """Bought 5; S1 uses 2, S2 uses 2; S1 is reversed with its 2; S2 with 1 is refused, and 3 are left."""
+    platform = GroupBuySimulator(tmp_path, {})
+    shop = Shop(platform, platform.start()["platform"], tmp_path)
+    try:
+        codes = shop.buy(5)
+
+        def left() -> int:
+            return shop.statuses(codes).count("unused")
+
+        first = shop.redeem(1, codes[0], 2)
+        assert isinstance(first, Done)
+        assert left() == 3
+        second = shop.redeem(2, codes[2], 2)
+        assert isinstance(second, Done)
+        assert left() == 1
+        assert isinstance(shop.restore(3, shop.restore_request(first, 1, count=2)), Done)
+        assert left() == 3
+        refused = shop.restore(4, shop.restore_request(second, 2, count=1))
+        assert isinstance(refused, Declined)
+        assert (refused.reason, left()) == (DeclineReason.AMOUNT_MISMATCH, 3)
+    finally:
+        shop.adapter.context.http.close()
+        platform.stop()
