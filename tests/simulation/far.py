@@ -1,0 +1,293 @@
+"""Far systems that keep their own truth, in five profiles of what they can do after a lost answer."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from gateway.domain.outcomes import Answer, Change, Declined, DeclineReason, Done, NotFound, Pending
+from gateway.domain.traits import Traits
+from gateway.hookspecs import FAMILY_OF, QUERY_HOOKS
+
+IN_FLIGHT_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What a legacy system can do: act once a key, be asked, take back, block a number it never saw, act later."""
+
+    name: str
+    idempotent: bool = False
+    query: bool = False
+    reverse: bool = True
+    refund: bool = True
+    tombstone: bool = False
+    deferred: bool = False
+
+
+FULL = Profile("full", idempotent=True, query=True)
+ASKED = Profile("asked", query=True)
+REFUNDING = Profile("refunding", query=True, reverse=False)
+REPEATED = Profile("repeated", idempotent=True)
+TOMBSTONE = Profile("tombstone", idempotent=True, query=True, tombstone=True)
+NOTHING = Profile("nothing", reverse=False, refund=False)
+DEFERRED = Profile("deferred", idempotent=True, query=True, deferred=True)
+PAYING = (FULL, ASKED, REFUNDING, REPEATED, TOMBSTONE, NOTHING)
+HOLDING = (FULL, ASKED, REPEATED, TOMBSTONE)
+POSTING = (FULL, ASKED, REPEATED, NOTHING, DEFERRED)
+
+
+@dataclass
+class Charge:
+    """A payment at the far system."""
+
+    amount: int
+    paid: bool = False
+    pending: bool = False
+    declined: bool = False
+    closed: bool = False
+    refunded: int = 0
+    at: int = 0
+
+    @property
+    def net(self) -> int:
+        return self.amount - self.refunded if self.paid else 0
+
+
+@dataclass
+class Held:
+    """Something held or used at the far system, for one checkout."""
+
+    saga: str
+    quantity: int
+    state: str = "held"
+
+
+@dataclass
+class FarSystem:
+    """One legacy system. ``hooks`` is what its adapter implements; ``free`` how much is left of what it holds."""
+
+    name: str
+    profile: Profile
+    hooks: frozenset[str]
+    rng: random.Random
+    free: int = 10**9
+    decline: float = 0.0
+    patience: float = 0.0
+    embedded: bool = False
+    charges: dict[str, Charge] = field(default_factory=dict)
+    held: dict[str, Held] = field(default_factory=dict)
+    posted: dict[str, int] = field(default_factory=dict)
+    returned: dict[str, int] = field(default_factory=dict)
+    earned: dict[str, int] = field(default_factory=dict)
+    answers: dict[str, Change] = field(default_factory=dict)
+    blocked: set[str] = field(default_factory=set)
+    sends: dict[str, int] = field(default_factory=dict)
+    due: dict[str, int] = field(default_factory=dict)
+    #: Told of every effect that lets something go or moves money: (saga, what).
+    watch: Callable[[str, str], None] = lambda saga, what: None
+
+    # --- what the engine knows ---------------------------------------------------------------------------------------
+
+    def has(self, hook: str) -> bool:
+        return hook in self.hooks
+
+    def traits(self, hook: str) -> Traits:
+        profile = self.profile
+        # A charge by payment code is never idempotent: the code is single use.
+        idempotent = profile.idempotent and hook != "payment_charge"
+        return Traits(
+            idempotent=idempotent,
+            tombstone=profile.tombstone,
+            max_in_flight_s=IN_FLIGHT_S,
+            deferred=profile.deferred and hook == "order_post",
+        )
+
+    def resends_are_safe(self, hook: str) -> bool:
+        return self.traits(hook).idempotent
+
+    def queryable(self, hook: str) -> bool:
+        return QUERY_HOOKS[FAMILY_OF[hook]] in self.hooks
+
+    # --- acting ------------------------------------------------------------------------------------------------------
+
+    def act(self, hook: str, key: str, request: Any, saga: str, now: int) -> Change:
+        """Do what a request says, at the moment it arrives."""
+        if self.traits(hook).idempotent and key in self.answers:
+            return self.answers[key]
+        if key in self.blocked:
+            return Declined(code="closed")
+        result = getattr(self, f"_{_VERBS.get(hook, hook)}")(key, request, saga, now)
+        self.answers[key] = result
+        return result
+
+    def _payment_charge(self, key: str, request: Any, saga: str, now: int) -> Change:
+        known = self.charges.get(key)
+        if known is not None and (known.paid or known.closed or known.pending):
+            return Declined(code="code-used")  # a payment code is single use
+        charge = self.charges[key] = Charge(request.amount, at=now)
+        if known is None and self.rng.random() < self.decline:
+            charge.declined = True  # a duplicate that comes later may find the money there
+            return Declined(reason=DeclineReason.INSUFFICIENT_FUNDS, code="poor")
+        if self.rng.random() < self.patience:
+            charge.pending = True
+            return Pending(ref=key)
+        charge.paid = True
+        self.watch(saga, "charged")
+        return Done(ref=key, amount=request.amount)
+
+    def customer(self, key: str, saga: str, pays: bool) -> None:
+        """The customer types the password, or walks away."""
+        charge = self.charges.get(key)
+        if charge is not None and charge.pending:
+            charge.pending = False
+            charge.paid, charge.declined = pays, not pays
+            if pays:
+                self.watch(saga, "charged")
+
+    def _payment_reverse(self, key: str, request: Any, saga: str, now: int) -> Change:
+        original = request.original.key
+        charge = self.charges.get(original)
+        if charge is None:
+            if self.profile.tombstone:
+                self.blocked.add(original)
+            return Done(ref=original)
+        charge.closed, charge.pending = True, False
+        if charge.paid:
+            charge.refunded = charge.amount
+        return Done(ref=original)
+
+    def _payment_refund(self, key: str, request: Any, saga: str, now: int) -> Change:
+        charge = self.charges.get(request.original.key)
+        if charge is None or charge.net < request.amount:
+            return Declined(code="more-than-paid")
+        charge.refunded += request.amount
+        return Done(ref=key, amount=request.amount)
+
+    def _reserve(self, key: str, request: Any, saga: str, now: int) -> Change:
+        if self.free < 1:
+            return Declined(reason=DeclineReason.OUT_OF_STOCK, code="none-left")
+        self.free -= 1
+        self.held[key] = Held(saga, 1)
+        return Done(ref=key, amount=getattr(request, "amount", None))
+
+    def _redeem(self, key: str, request: Any, saga: str, now: int) -> Change:
+        result = self._reserve(key, request, saga, now)
+        if isinstance(result, Done):
+            self.held[key].state = "used"
+        return result
+
+    def _confirm(self, key: str, request: Any, saga: str, now: int) -> Change:
+        held = self.held.get(request.original.key)
+        if held is None or held.state != "held":
+            return Declined(code="not-held")
+        held.state = "used"
+        return Done(ref=key)
+
+    def _cancel(self, key: str, request: Any, saga: str, now: int) -> Change:
+        held = self.held.get(request.original.key)
+        if held is None:
+            if self.profile.tombstone:
+                self.blocked.add(request.original.key)
+            return Done(ref=key)
+        if held.state == "used":
+            return Declined(code="used")
+        self._let_go(held)
+        return Done(ref=key)
+
+    def _let_go(self, held: Held) -> None:
+        if held.state != "released":
+            self.watch(held.saga, "released")
+            held.state = "released"
+            self.free += held.quantity
+
+    def _give_back(self, key: str, request: Any, saga: str, now: int) -> Change:
+        """``original`` names the use, or the hold that was used."""
+        held = self.held.get(request.original.key)
+        if held is None or held.state == "released":
+            return Declined(code="nothing-used")
+        self._let_go(held)
+        return Done(ref=key, amount=getattr(request, "amount", None))
+
+    def _order_post(self, key: str, request: Any, saga: str, now: int) -> Change:
+        self.posted[saga] = self.posted.get(saga, 0) + 1
+        if self.profile.deferred:
+            self.due[key] = now + 30_000
+            return Pending(ref=key)
+        return Done(ref=f"R{key}")
+
+    def _order_return(self, key: str, request: Any, saga: str, now: int) -> Change:
+        self.returned[saga] = self.returned.get(saga, 0) + 1
+        return Done(ref=f"R{key}")
+
+    def _points_earn(self, key: str, request: Any, saga: str, now: int) -> Change:
+        self.earned[saga] = self.earned.get(saga, 0) + 1
+        return Done(ref=key)
+
+    # --- being asked -------------------------------------------------------------------------------------------------
+
+    def ask(self, hook: str, key: str, now: int) -> Answer:
+        """What became of a change, as the system's own record has it."""
+        if hook == "payment_charge":
+            return self._ask_charge(key)
+        if key in self.due and now < self.due[key]:
+            return Pending(ref=key)
+        if key in self.held and self.held[key].state == "released":
+            return Declined(code="released")
+        known = self.answers.get(key)
+        if known is None:
+            return NotFound(final=key in self.blocked)
+        return Done(ref=known.ref) if isinstance(known, Pending) else known
+
+    def _ask_charge(self, key: str) -> Answer:
+        charge = self.charges.get(key)
+        if charge is None:
+            return NotFound(final=key in self.blocked)
+        if charge.paid:
+            return Done(ref=key, amount=charge.net)
+        return Pending(ref=key) if charge.pending else Declined(code="not-paid")
+
+
+_VERBS = {
+    "stock_reserve": "reserve",
+    "coupon_reserve": "reserve",
+    "points_reserve": "reserve",
+    "value_reserve": "reserve",
+    "stock_confirm": "confirm",
+    "coupon_confirm": "confirm",
+    "points_confirm": "confirm",
+    "value_confirm": "confirm",
+    "stock_cancel": "cancel",
+    "coupon_cancel": "cancel",
+    "points_cancel": "cancel",
+    "value_cancel": "cancel",
+    "stock_return": "give_back",
+    "coupon_restore": "give_back",
+    "points_return": "give_back",
+    "value_return": "give_back",
+    "coupon_redeem": "redeem",
+}
+
+
+def hooks_of(role: str, profile: Profile) -> frozenset[str]:
+    """The hooks of an adapter for a role, in a profile."""
+    found = set(_ROLES[role])
+    if role == "payment":
+        found |= {"payment_reverse"} if profile.reverse else set()
+        found |= {"payment_refund"} if profile.refund else set()
+    if profile.query:
+        found.add(QUERY_HOOKS[FAMILY_OF[_ROLES[role][0]]])
+    return frozenset(found)
+
+
+_ROLES: dict[str, tuple[str, ...]] = {
+    "payment": ("payment_charge",),
+    "stock": ("stock_reserve", "stock_confirm", "stock_cancel", "stock_return"),
+    "coupon": ("coupon_reserve", "coupon_confirm", "coupon_cancel", "coupon_restore"),
+    "voucher": ("coupon_redeem", "coupon_restore"),
+    "points": ("points_reserve", "points_confirm", "points_cancel", "points_return", "points_earn"),
+    "value": ("value_reserve", "value_confirm", "value_cancel", "value_return"),
+    "till": ("order_post", "order_return"),
+}
