@@ -310,20 +310,22 @@ def reconcile(config: Path, merchant_id: str | None, day: str | None, as_json: b
 @click.option("--date", "day", help="business date, YYYY-MM-DD  [default: yesterday]")
 @click.option("--json", "as_json", is_flag=True)
 def settle(config: Path, merchant_id: str | None, day: str | None, as_json: bool) -> None:
-    """Who earned and who bore what on a business date, by party."""
+    """Who earned and who bore what on a business date, by party; exit status 1 if it does not add up."""
     from gateway.backoffice.report import print_settlement
     from gateway.backoffice.settle import settlement_of
 
-    parts = _parts(config)
+    parts, balanced = _parts(config), True
     try:
         for merchant in _chosen(parts, merchant_id):
             statement = settlement_of(parts.engine, merchant.id, _day(day, merchant))
+            balanced &= statement.balanced
             if as_json:
                 click.echo(json.dumps(statement.to_json(), ensure_ascii=False))
             else:
                 print_settlement(statement, click.echo)
     finally:
         parts.close()
+    sys.exit(0 if balanced else 1)
 
 
 @main.command()

@@ -12,7 +12,7 @@ from gateway.api.parts import Parts
 from gateway.app import build_parts
 from gateway.backoffice.reconcile import reconcile_day
 from gateway.backoffice.report import print_reconciliation, print_settlement
-from gateway.backoffice.result import Class, Result
+from gateway.backoffice.result import Class, Result, all_reconciled
 from gateway.backoffice.settle import settlement_of
 from gateway.demo.books import agree
 from gateway.demo.stage import Stage, StageError
@@ -91,8 +91,8 @@ def _reconcile(parts: Parts, story: Story, merchant: Merchant, day: date) -> Non
     story.line("")
     story.tell(f"{merchant.name}  {merchant.name_en}  {day}")
     print_reconciliation(results, story.tell)
-    found = sum(len(result.differences) for result in results)
-    story.check(f"{merchant.id}: every system's record of {day} agrees with the journal", 0, found)
+    agrees = f"{merchant.id}: every system's record of {day} agrees with the journal"
+    story.check(agrees, True, all_reconciled(results))
 
 
 def _still_coming(result: Result) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.domain.payments import Method
+from gateway.engine.basket import business_date
 from gateway.engine.limits import back_legs
 from gateway.engine.model import Json, Kind, Leg, Op, OpState, Phase, Saga, State
 from gateway.engine.own import OWN
@@ -73,7 +74,8 @@ class Refunds:
         result = self._price(parent, request)
         legs = self._legs(parent, ops, request, result)
         doc: Json = {
-            "site": parent.doc["site"],
+            # A return is booked on the day it is made, not on the day of the sale.
+            "site": {**parent.doc["site"], "business_date": self._today(asked.merchant)},
             "currency": parent.doc["currency"],
             "reason": request.get("reason", ""),
             "gives_back": result,
@@ -92,6 +94,9 @@ class Refunds:
         snapshot = quote_in_force(parent)["snapshot"]
         uses = back_legs(parent, snapshot, earlier, result, request.get("policy"), plan.whole)
         return [*plan.legs(), *uses]
+
+    def _today(self, merchant_id: str) -> str:
+        return business_date(self.engine.merchant(merchant_id), self.engine.now()).isoformat()
 
     def _take(self, tx: Tx, parent: Saga, amount: int) -> None:
         """Count the refund against what was paid, unless another refund has been counted since this one was priced."""
