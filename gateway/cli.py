@@ -346,6 +346,16 @@ def tasks(config: Path, merchant_id: str | None) -> None:
         parts.close()
 
 
+def _miscounted(parts: Any) -> int:
+    """Uses of campaigns that the counters and the checkouts do not bear out; how many."""
+    from gateway.store import uses
+
+    found = parts.database.read(lambda tx: [*uses.drift(tx), *uses.orphans(tx)])
+    for row in found:
+        click.echo(f"campaign uses: {row}")
+    return len(found)
+
+
 @main.command()
 @CONFIG
 def doctor(config: Path) -> None:
@@ -358,6 +368,7 @@ def doctor(config: Path) -> None:
     try:
         health = parts.database.health()
         click.echo(f"database: {health}")
+        bad += _miscounted(parts)
         for merchant in parts.runtime.merchants.values():
             for connection in parts.runtime.connections(merchant.id):
                 said = _checked(connection)

@@ -16,7 +16,7 @@ from gateway.engine.own import OWN
 from gateway.engine.seams import Journal
 from gateway.pricing import Benefit, Used, uses_of, with_used
 from gateway.pricing.effects import Outcome
-from gateway.pricing.kept import PastStep, Replay, read_sale
+from gateway.pricing.kept import PastStep, Replay, Sale, read_sale
 from gateway.pricing.returned import read_returned
 from gateway.store import uses as sql
 
@@ -120,8 +120,10 @@ def back_legs(
     limited = limited_legs(parent)
     if not limited:
         return []
-    back = [*(item["gives_back"] for item in earlier), result]
-    kept = {} if whole else _kept_amounts(snapshot, back, policy)
+    sale = read_sale(snapshot)
+    returned = read_returned(sale, [*(item["gives_back"] for item in earlier), result]).quantities
+    whole = whole or all(back == line.quantity for back, line in zip(returned, sale.basket.lines, strict=True))
+    kept = {} if whole else _kept_amounts(sale, returned, policy)
     found = []
     for leg in limited:
         given = sum(
@@ -135,11 +137,9 @@ def back_legs(
     return found
 
 
-def _kept_amounts(snapshot: Json, refunds: Sequence[Json], policy: str | None) -> dict[tuple[str, str], int]:
+def _kept_amounts(sale: Sale, returned: Sequence[int], policy: str | None) -> dict[tuple[str, str], int]:
     """By benefit, how many fen of it stay with what the customer keeps."""
-    sale = read_sale(snapshot)
-    state = read_returned(sale, refunds)
-    kept = Replay(sale, state.quantities, policy).run()
+    kept = Replay(sale, returned, policy).run()
     return {
         (step.kind, step.id): _worth(step, outcome) for step, outcome in zip(sale.steps, kept.outcomes, strict=True)
     }

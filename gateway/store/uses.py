@@ -130,6 +130,15 @@ def drift(tx: Tx) -> list[dict[str, Any]]:
     return [dict(row) for row in tx.all(_DRIFT)]
 
 
+def orphans(tx: Tx) -> list[dict[str, Any]]:
+    """Uses that are still counted though their checkout has failed, was cancelled, or is not there; none at rest."""
+    return [dict(row) for row in tx.all(_ORPHANS)]
+
+
+_ORPHANS = """
+SELECT u.merchant, u.campaign, u.saga_id, u.state FROM campaign_uses u LEFT JOIN sagas s ON s.id = u.saga_id
+WHERE u.state IN ('held', 'used') AND (s.id IS NULL OR s.state IN ('failed', 'cancelled'))
+"""
 _DRIFT = """
 SELECT c.merchant, c.campaign, c.scope, c.member, c.business_date, c.times, c.amount,
   COALESCE(SUM(u.times), 0) AS rows_times, COALESCE(SUM(u.amount), 0) AS rows_amount

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from gateway.engine.problems import Problem
 from gateway.sdk.simulator import Fault
 from gateway.store import uses
+from gateway.testing.postgres import PostgresServer
 from plugins.alipay.simulator import AlipaySimulator
-from plugins.house import stock
+from plugins.house import coupons, stock
 from tests.engine.conftest import LINES, PHONE, seed, shop_file
 from tests.engine.kit import House, build
 from tests.engine.street import in_threads
@@ -66,7 +69,7 @@ def counted(house: House) -> dict[str, tuple[int, int]]:
     """Held and used rows by state: how many times, for how many fen. The counters are their sum, always."""
 
     def unit(tx: Any) -> dict[str, tuple[int, int]]:
-        assert uses.drift(tx) == []
+        assert (uses.drift(tx), uses.orphans(tx)) == ([], [])
         rows = tx.all("SELECT state, SUM(times) AS times, SUM(amount) AS amount FROM campaign_uses GROUP BY state")
         return {row["state"]: (int(row["times"]), int(row["amount"])) for row in rows}
 
@@ -220,6 +223,23 @@ def test_a_recomputed_return_that_loses_the_threshold_gives_the_whole_budget_bac
     assert counted(shop) == {"released": (0, 0)}
 
 
+def test_all_goods_back_are_the_whole_sale_though_a_gift_was_kept(open_shop: Open) -> None:
+    gift = """
+[[pricing.campaigns]]
+id = "cup"
+version = 1
+kind = "gift"
+tiers = [{ threshold_amount = 1000, gift = { sku = "cup", quantity = "1", value_amount = 500 } }]
+limits = { total = 1 }
+budget_amount = 500
+"""
+    shop = open_shop(gift)
+    _, body = shop.checkout(basket("O1"))
+    assert counted(shop) == {"used": (1, 500)}
+    assert give_back(shop, body["id"], {})["amount"] == 5490, "the gift was kept, and its worth kept back"
+    assert counted(shop) == {"released": (0, 0)}
+
+
 def test_a_sum_without_goods_gives_nothing_of_the_budget_back_until_all_is_paid_back(open_shop: Open) -> None:
     shop = open_shop(campaign("limits = { total = 1 }"))
     _, body = shop.checkout(basket("O1"))
@@ -227,6 +247,49 @@ def test_a_sum_without_goods_gives_nothing_of_the_budget_back_until_all_is_paid_
     assert counted(shop) == {"used": (1, 1000)}
     give_back(shop, body["id"], {"amount": 3990})
     assert counted(shop) == {"released": (0, 0)}
+
+
+TEMPLATES = """
+coupon_templates = [{ template = "T10", off_amount = 1000, limits = { total = 2, per_member = 1 } }]
+"""
+
+
+def test_a_coupon_template_has_limits_over_all_its_codes(open_shop: Open) -> None:
+    shop = open_shop("[pricing]" + TEMPLATES)
+    template = {"kind": "cash", "template": "T10"}
+    shop.database.tx(lambda tx: [coupons.insert(tx, "m1", f"C{n}", template, 1, "", 0) for n in range(4)])
+
+    def buy(order_no: str, code: str, **more: Any) -> dict[str, Any]:
+        return shop.checkout(basket(order_no, coupons=[code], **more))[1]
+
+    first = buy("O1", "C0", **MEMBER)
+    assert [item["id"] for item in first["quote"]["applied"] if item["kind"] == "coupon"] == ["C0"]
+    barred = buy("O2", "C1", **MEMBER)
+    assert {item["id"]: item["reason"] for item in barred["quote"]["rejected"]} == {"C1": "limit"}
+    buy("O3", "C2")
+    assert counted(shop) == {"used": (2, 2000)}
+    assert {item["id"] for item in buy("O4", "C3")["quote"]["rejected"]} == {"C3"}
+    give_back(shop, first["id"], {})
+    assert counted(shop) == {"released": (0, 0), "used": (1, 1000)}
+    assert buy("O5", "C0", **MEMBER)["quote"]["applied"][-1]["id"] == "C0"
+
+
+def test_meal_periods_of_the_merchants_file(open_shop: Open) -> None:
+    """A campaign of a period holds at its hours, on the merchant's own clock."""
+    hour = datetime.now(ZoneInfo("Asia/Shanghai")).hour
+    now, other = f"{hour:02d}:00-{(hour + 2) % 24:02d}:00", f"{(hour + 5) % 24:02d}:00-{(hour + 7) % 24:02d}:00"
+    periods = f'periods = {{ lunch = ["{now}"], supper = ["{other}"] }}'
+    second = campaign("", more='when = { periods = ["supper"] }').replace('"first"', '"second"')
+    shop = open_shop(f"[pricing]\n{periods}\n" + campaign("", more='when = { periods = ["lunch"] }') + second)
+    _, body = shop.checkout(basket("O1"))
+    assert [item["id"] for item in body["quote"]["applied"]] == ["first"]
+    assert {item["id"]: item["reason"] for item in body["quote"]["rejected"]} == {"second": "time"}
+
+
+@pytest.mark.postgres
+def test_of_many_at_once_exactly_one_wins_on_postgresql(open_shop: Open) -> None:
+    with PostgresServer() as server:
+        race(open_shop(campaign("limits = { total = 1 }\nbudget_amount = 1000"), server.new_database()))
 
 
 @pytest.mark.parametrize("seed_of_run", range(3))
