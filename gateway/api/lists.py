@@ -7,6 +7,7 @@ import binascii
 from collections.abc import Callable
 from datetime import datetime
 
+from gateway.engine.checkouts import NEVER
 from gateway.engine.model import Json, State
 from gateway.engine.problems import invalid
 
@@ -21,7 +22,6 @@ STATES_OF: dict[str, tuple[str, ...]] = {
     "resolving": _UNDER_WAY,
     "needs_attention": _UNDER_WAY,
 }
-_END_OF_TIME = 1 << 62
 
 
 def cursor_of(position: str) -> str:
@@ -52,7 +52,7 @@ def page(found: list[Json], limit: int, cursor: Callable[[Json], str]) -> Json:
 def window(query: Json) -> tuple[int, int]:
     """The query's ``from`` (included) and ``to`` (excluded) in milliseconds."""
     start, end = query.get("from"), query.get("to")
-    return (_milliseconds(start) if start else 0, _milliseconds(end) if end else _END_OF_TIME)
+    return (_milliseconds(start) if start else 0, _milliseconds(end) if end else NEVER)
 
 
 def _milliseconds(text: str) -> int:

@@ -18,17 +18,21 @@ from gateway.engine.records import op_from, saga_from
 from gateway.engine.replies import Reply
 from gateway.engine.requests import tenders_of
 from gateway.engine.retender import retendered
-from gateway.engine.seams import Secrets
+from gateway.engine.seams import Secrets, first_id
 from gateway.engine.service import Asked, Engine
 from gateway.engine.tillprice import price_with_till
 from gateway.engine.views import checkout_view, moment, quote_view
 from gateway.store import holds as holds_sql
 from gateway.store import journal as sql
-from gateway.store.listings import one_of
+from gateway.store.listings import checkouts_sql
 from gateway.store.port import Tx
 
 #: How long a quote's price is honoured, in milliseconds.
 QUOTE_LIVES = 15 * 60 * 1000
+#: How far the clocks of several machines may differ, in milliseconds.
+SKEW = 60 * 60 * 1000
+#: A time that does not come.
+NEVER = 1 << 45
 
 
 class Checkouts:
@@ -253,10 +257,14 @@ class Checkouts:
         ``states`` narrows to these of the engine (none: all), ``status`` to one as the platform is told it, ``stores``
         to those that may be seen (``None``: all).
         """
-        asked = {"merchant": merchant_id, "number": order_no, "start": start, "end": end}
+        asked: Json = {"merchant": merchant_id, "limit": limit}
+        asked |= {"number": order_no} if order_no else {}
+        # Ids rise with the time: a window is found by its ids, with an hour to spare for clocks that differ.
+        asked |= {"start": start, "from_id": f"chk_{first_id(start - SKEW)}"} if start > SKEW else {}
+        asked |= {"end": end, "to_id": f"chk_{first_id(end + SKEW)}"} if end < NEVER else {}
         found: list[Json] = []
         while len(found) < limit:
-            row = {**asked, "after": after, "limit": limit}
+            row = {**asked, "after": after} if after else asked
             views = self.engine.journal.read(lambda tx, row=row: _listed(tx, row, states, stores))  # type: ignore[misc]
             found += [view for view in views if not status or view["status"] == status]
             if len(views) < limit:
@@ -273,14 +281,7 @@ class Checkouts:
 
 def _listed(tx: Tx, row: Json, states: Collection[str], stores: Collection[str] | None) -> list[Json]:
     """One page of checkouts, as the platform sees them."""
-    in_states, state_values = one_of("state", states or None, "state")
-    in_stores, store_values = one_of("store_id", stores, "store")
-    rows = tx.all(
-        "SELECT * FROM sagas WHERE merchant = :merchant AND kind = 'checkout'"  # noqa: S608 - names of parameters only
-        " AND (:number = '' OR number = :number) AND created >= :start AND created < :end"
-        f" AND (:after = '' OR id < :after){in_states}{in_stores} ORDER BY id DESC LIMIT :limit",
-        {**row, **state_values, **store_values},
-    )
+    rows = tx.all(*checkouts_sql(row, states or None, stores))
     return [checkout_view(saga_from(found), [op_from(op) for op in sql.ops(tx, found["id"])]) for found in rows]
 
 

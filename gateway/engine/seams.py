@@ -70,7 +70,16 @@ class TimeOrderedIds:
         value = value & ~(0x3 << 62) | 0x2 << 62
         with self._lock:
             self._last = value = max(value, self._last + 1)
-        return "".join([_PAIRS[value >> shift & 1023] for shift in _SHIFTS])
+        return _base32(value)
+
+
+def first_id(milliseconds: int) -> str:
+    """What no id made at this time or later is below."""
+    return _base32(milliseconds << 80)
+
+
+def _base32(value: int) -> str:
+    return "".join([_PAIRS[value >> shift & 1023] for shift in _SHIFTS])
 
 
 @dataclass(slots=True)

@@ -18,6 +18,28 @@ def one_of(column: str, values: Collection[str] | None, name: str) -> tuple[str,
     return f" AND {column} IN ({', '.join(f':{key}' for key in named) or 'NULL'})", named
 
 
+_CHECKOUTS = {
+    "number": "number = :number",
+    "start": "created >= :start",
+    "end": "created < :end",
+    "after": "id < :after",
+    "from_id": "id >= :from_id",
+    "to_id": "id < :to_id",
+}
+
+
+def checkouts_sql(asked: Json, states: Collection[str] | None, stores: Collection[str] | None) -> tuple[str, Json]:
+    """The statement of a page of checkouts, newest first, with its parameters; what is not asked for is not in it."""
+    conditions = "".join(f" AND {text}" for name, text in _CHECKOUTS.items() if name in asked)
+    in_states, state_values = one_of("state", states, "state")
+    in_stores, store_values = one_of("store_id", stores, "store")
+    sql = (
+        "SELECT * FROM sagas WHERE merchant = :merchant AND kind = 'checkout'"  # noqa: S608 - names of parameters only
+        f"{conditions}{in_states}{in_stores} ORDER BY id DESC LIMIT :limit"
+    )
+    return sql, {**asked, **state_values, **store_values}
+
+
 def tasks(tx: Tx, asked: Json, stores: Collection[str] | None) -> list[Row]:
     """Tasks, newest first. ``asked``: merchant, id, status and subject (``""``: any), after, limit."""
     condition, values = one_of("s.store_id", stores, "store")
