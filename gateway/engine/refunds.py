@@ -101,9 +101,9 @@ class Refunds:
     def _take(self, tx: Tx, parent: Saga, amount: int) -> None:
         """Count the refund against what was paid, unless another refund has been counted since this one was priced."""
         taken = tx.execute(
-            "UPDATE sagas SET refunded_amount = refunded_amount + :amount"
-            " WHERE id = :id AND refunded_amount = :seen AND refunded_amount + :amount <= amount",
-            {"id": parent.id, "amount": amount, "seen": parent.refunded},
+            "UPDATE sagas SET refunded_amount = refunded_amount + :amount, version = version + 1"
+            " WHERE id = :id AND version = :seen AND refunded_amount + :amount <= amount",
+            {"id": parent.id, "amount": amount, "seen": parent.version},
         )
         if taken != 1:
             raise Moved(parent.id)
@@ -123,7 +123,8 @@ class Refunds:
         except PricingErrors as errors:
             found = [dict(error) for error in errors.errors]
             raise Problem("refund-exceeds-paid", str(found[0]["detail"]), errors=found) from None
-        if result["amount"] <= 0:
+        goods = any(line.get("quantity") for line in result["lines"])
+        if result["amount"] <= 0 and not goods:
             raise invalid("", "nothing is left to give back", "refund-exceeds-paid")
         return result
 

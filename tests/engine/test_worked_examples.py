@@ -10,10 +10,12 @@ import pytest
 
 from gateway.domain.outcomes import Declined, DeclineReason, Done
 from gateway.engine.problems import Problem
+from gateway.engine.service import Asked
 from plugins.groupbuy.simulator import GroupBuySimulator
 from plugins.house import coupons
 from tests.engine.conftest import LINES, PHONE
 from tests.engine.kit import House
+from tests.engine.street import in_threads
 from tests.plugins.groupbuy.support import Shop
 
 WALLET = {"method": "payment_code", "auth_code": "281234567890123456"}
@@ -112,6 +114,28 @@ def open_prices(shop: House, prices: dict[str, int]) -> None:
     docs = [(sku, json.dumps({"sku": sku, "name": sku, "unit_amount": amount})) for sku, amount in prices.items()]
     sql = "UPDATE products SET doc = :doc WHERE sku = :sku"
     shop.database.tx(lambda tx: [tx.execute(sql, {"sku": sku, "doc": doc}) for sku, doc in docs])
+
+
+def test_what_cost_nothing_can_be_brought_back(shop: House) -> None:
+    """A coupon above the price, cut off at it: the goods and the coupon come back, once, and no money moves."""
+    put(shop, "FREE", {"kind": "cash", "terms": {"off_amount": 99_900}})
+    body = sell(shop, lines=LINES[:1], coupons=["FREE"], tenders=[])
+    assert (body["quote"]["payable_amount"], counts(shop, "FREE")) == (0, (0, 0, 1))
+    races: list[int] = []
+
+    def back(number: int) -> None:
+        try:
+            races.append(shop.refunds.create(Asked("m1", f"k{number}", "fp"), body["id"], {}).status)
+        except Problem as problem:
+            races.append(problem.status)
+
+    assert in_threads(4, back) == []
+    assert sorted(races)[0] == 201
+    assert set(sorted(races)[1:]) <= {409, 422}
+    assert counts(shop, "FREE") == (1, 0, 0)
+    levels = shop.database.read(lambda tx: tx.one("SELECT on_hand FROM house_stock WHERE sku = 'A'"))
+    assert levels is not None
+    assert levels["on_hand"] == 10_000
 
 
 def test_e24_stored_value_comes_back_to_its_buckets(shop: House) -> None:
