@@ -13,6 +13,8 @@ from docs.generate import OTHER_ROUTES, PAGES, in_order, page
 from docs.reference_hooks import unlisted
 from gateway.api.operation import OPERATIONS
 from gateway.app import create_app
+from gateway.cli import main as gateway_command
+from gateway.folders import entry_points
 from gateway.runtime.config import read_gateway
 from gateway.runtime.gateway_config import Server, Timings
 from tests.docs.guides import ROOT, blocks
@@ -82,3 +84,43 @@ def test_commands_that_are_not_run_say_why(name: str) -> None:
     found = list(blocks((ROOT / "docs" / name).read_text(encoding="utf-8")))
     assert any(block.kind == "run" for block in found)
     assert all(block.note for block in found if block.kind == "skip")
+
+
+@pytest.mark.parametrize("file", PROSE, ids=lambda file: str(file.relative_to(ROOT)))
+def test_commands_that_are_named_exist(file: Path) -> None:
+    """``gateway …`` as code, anywhere: the next word is a command, the one after ``simulate`` a simulator."""
+    known = set(gateway_command.commands)
+    for word, name in re.findall(r"(?:^|[`/ ])gateway ([a-z]+)(?: ([a-z-]+))?", _code(file), flags=re.MULTILINE):
+        assert word in known, f"{file.name}: gateway {word}"
+        if word == "simulate" and name:
+            assert name in {*entry_points("o2o_gateway.simulators"), "bonusbox"}, (
+                f"{file.name}: gateway simulate {name}"
+            )
+
+
+def _code(file: Path) -> str:
+    """What stands as code in a page, a piece a line."""
+    text = file.read_text(encoding="utf-8")
+    shell = re.findall(r"```sh\n(.*?)```", text, flags=re.DOTALL)
+    return "\n".join([*shell, *re.findall(r"`(gateway [^`\n]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))])
+
+
+def test_the_map_of_the_folders_is_whole() -> None:
+    """A reader who looks for a folder finds it in the README, and finds no other."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Folders")[2]
+    told = {
+        name for row in re.findall(r"^\| (`.*?) \|", text, flags=re.MULTILINE) for name in re.findall(r"`(.*?)`", row)
+    }
+    modules = (each for each in (ROOT / "gateway").glob("*/*.py") if each.name != "__init__.py")
+    parts = {f"gateway/{each.parent.name}" for each in modules}
+    tops = {"plugins", "schemas", "config", "docs", "tests", "benchmarks"}
+    assert told == parts | tops
+    assert all((ROOT / name).is_dir() for name in told)
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.zh.md"])
+def test_what_the_readme_makes_can_be_made(name: str) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
+    asked = set(re.findall(r"^make ([a-z-]+)", (ROOT / name).read_text(encoding="utf-8"), flags=re.MULTILINE))
+    assert asked == {"demo", "test"}
+    assert asked <= targets
