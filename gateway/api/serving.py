@@ -71,15 +71,15 @@ def _permit(operation: Operation, parts: Parts, key: ApiKey, ids: dict[str, str]
 def _read_body(operation: Operation, ask: Ask) -> None:
     raw: Any = read_json(request, required=operation.body is not None)
     raw = {} if raw is None else raw
-    if operation.idempotent:
-        key = idempotency_key(request.environ.get("HTTP_IDEMPOTENCY_KEY"))
-        meaning = fingerprint(operation.method, request.path, raw)
-        ask.asked = Asked(ask.merchant_id, key, meaning, problems.request_id())
+    key = idempotency_key(request.environ.get("HTTP_IDEMPOTENCY_KEY")) if operation.idempotent else ""
     if operation.body_schema is not None:
         proved = operation.prove(raw)
         ask.body = load_body(operation.body_schema, raw) if proved is None else proved
     elif raw != {}:
         raise Problem("unknown-field", "this takes no body")
+    if key:
+        meaning = fingerprint(operation.method, request.path, raw)
+        ask.asked = Asked(ask.merchant_id, key, meaning, problems.request_id())
 
 
 def _response(operation: Operation, answer: Json | Reply) -> Response:
