@@ -70,7 +70,8 @@ def _permit(operation: Operation, parts: Parts, key: ApiKey, ids: dict[str, str]
 
 def _read_body(operation: Operation, ask: Ask) -> None:
     raw: Any = read_json(request, required=operation.body is not None)
-    raw = {} if raw is None else raw
+    if raw is None and operation.body is None:
+        raw = {}
     key = idempotency_key(request.environ.get("HTTP_IDEMPOTENCY_KEY")) if operation.idempotent else ""
     if operation.body_schema is not None:
         proved = operation.prove(raw)

@@ -53,6 +53,7 @@ def test_a_body_that_is_not_strict_json_is_malformed(api: Api, raw: bytes) -> No
 @pytest.mark.parametrize("raw", [b"[]", b"null", b'"text"', b"5", b"true"])
 def test_a_body_that_is_no_object_does_not_validate(api: Api, raw: bytes) -> None:
     assert slug(api.post("…/quotes", raw=raw)) == "validation-error"
+    assert slug(api.post(f"…/checkouts/chk_{'0' * 26}/refunds/preview", raw=raw)) == "validation-error"
 
 
 @pytest.mark.parametrize(
