@@ -71,6 +71,26 @@ def test_a_route_needs_no_other_scopes(gateway: Gateway, operation: Operation, i
     assert response.status_code not in (401, 403, 500)
 
 
+READABLE = [found for found in OPERATIONS if found.method == "GET"]
+#: A shop of the house has neither rooms nor bills, and no task yet.
+ABSENT = {"list_slots", "list_bills", "read_task"}
+
+
+@pytest.mark.parametrize("operation", READABLE, ids=lambda operation: operation.id)
+def test_every_reading_route_answers_its_own_merchant(
+    gateway: Gateway, operation: Operation, ids: dict[str, str]
+) -> None:
+    response = ask(gateway.api("bun"), operation, {**ids, "merchant": "bun"})
+    assert response.status_code == (404 if operation.id in ABSENT else 200)
+
+
+def test_a_price_of_ones_own_needs_its_scope(gateway: Gateway) -> None:
+    body = {"store_id": "s1", "lines": [{"sku": "bun", "unit_amount": 1}]}
+    assert gateway.api("bun").post("…/quotes", body).json["payable_amount"] == 1
+    without = gateway.api("bun", scopes=("checkout:read",))
+    assert without.post("…/quotes", body).json["payable_amount"] == 300
+
+
 @pytest.mark.parametrize("operation", [found for found in OPERATIONS if found.tenant], ids=lambda found: found.id)
 def test_another_tenant_is_the_same_as_none(gateway: Gateway, operation: Operation, ids: dict[str, str]) -> None:
     api = gateway.api("tea")
