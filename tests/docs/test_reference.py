@@ -124,3 +124,18 @@ def test_what_the_readme_makes_can_be_made(name: str) -> None:
     asked = set(re.findall(r"^make ([a-z-]+)", (ROOT / name).read_text(encoding="utf-8"), flags=re.MULTILINE))
     assert asked == {"demo", "test"}
     assert asked <= targets
+
+
+@pytest.mark.parametrize("name", ["server", "policy", "pricing"])
+def test_a_setting_that_nothing_uses_is_not_promised(name: str) -> None:
+    """A merchant who sets a policy relies on it: one that is only checked says so, and one that is used does not."""
+    texts = tomllib.loads((ROOT / "docs" / "settings_texts.toml").read_text(encoding="utf-8"))[name]
+    readers = [each for each in (ROOT / "gateway").rglob("*.py") if not _reads_configuration(each)]
+    code = "\n".join(each.read_text(encoding="utf-8") for each in [*readers, ROOT / "config" / "gunicorn.conf.py"])
+    used = {key for key in texts if re.search(rf"\b_?{name}\w*\.{key}\b|\b{key}_(of|in)\(", code)}
+    assert used == {key for key, text in texts.items() if "not used yet" not in text}
+
+
+def _reads_configuration(file: Path) -> bool:
+    own = {"merchant.py", "gateway_config.py"}
+    return file.parent.name == "pricing" or file.name.startswith("config") or file.name in own
