@@ -1,5 +1,6 @@
 """gunicorn's settings, from the gateway's own configuration: ``gunicorn -c config/gunicorn.conf.py wsgi:app``."""
 
+import gc
 import os
 import shutil
 import subprocess
@@ -58,6 +59,9 @@ def on_exit(server):
 
 def post_worker_init(worker):
     """What another process left behind is taken up before the first request comes."""
+    gc.collect()
+    gc.freeze()  # what is loaded by now stays for good: no need to look at it again and again
+    gc.set_threshold(20_000, 20, 20)
     worker.wsgi.extensions["gateway"].start_recovery()
 
 

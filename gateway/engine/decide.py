@@ -43,20 +43,23 @@ class Ops:
     def __init__(self, ops: Iterable[Op]) -> None:
         self._last: dict[tuple[str, str], Op] = {}
         for op in ops:
-            known = self._last.get((op.leg, op.hook))
-            if known is None or op.turn >= known.turn:
-                self._last[op.leg, op.hook] = op
+            self.add(op)
+
+    def add(self, op: Op) -> None:
+        known = self._last.get((op.leg, op.hook))
+        if known is None or op.turn >= known.turn:
+            self._last[op.leg, op.hook] = op
 
     def last(self, leg: str, hook: str) -> Op | None:
         return self._last.get((leg, hook))
 
 
-def decide(saga: Saga, ops: Iterable[Op], far: Callable[[str], Far], timing: Timing, now: int) -> Decision:
+def decide(saga: Saga, ops: Iterable[Op] | Ops, far: Callable[[str], Far], timing: Timing, now: int) -> Decision:
     """What to do now. Called again with the outcomes until there is nothing to do but wait, or the end is reached.
 
     Pure: the same rows and the same time give the same decision. ``now`` is in milliseconds.
     """
-    return _Decider(saga, Ops(ops), far, timing, now).decide()
+    return _Decider(saga, ops if isinstance(ops, Ops) else Ops(ops), far, timing, now).decide()
 
 
 class _Decider:
@@ -67,27 +70,8 @@ class _Decider:
         self.decision = Decision(state=saga.state)
 
     def decide(self) -> Decision:
-        if self.saga.kind in (Kind.REFUND, Kind.RELEASE):
-            steps: dict[State, Callable[[], None]] = {
-                State.PAYING: lambda: self._forward(Phase.PAY, State.SETTLING),
-                State.SETTLING: lambda: self._forward(Phase.SETTLE, State.POSTING),
-                State.POSTING: self._posting,
-                State.COMPLETED: self._tail,
-            }
-        else:
-            steps = {
-                State.RESERVING: self._reserving,
-                State.PAYING: self._paying,
-                State.AWAITING_TENDER: self._awaiting,
-                State.SETTLING: self._settling,
-                State.POSTING: self._posting,
-                State.COMPLETED: self._tail,
-                State.CLOSING: self._closing,
-                State.UNDOING: self._undoing,
-                State.FAILED: self._watching,
-                State.CANCELLED: self._watching,
-            }
-        steps[self.saga.state]()
+        steps = _GIVING_BACK if self.saga.kind in (Kind.REFUND, Kind.RELEASE) else _SELLING
+        steps[self.saga.state](self)
         if self.decision.tasks and not self.decision.todo:
             self._wake(self.now + self.timing.task_after * SLOW)  # a person's case is still looked at now and then
         return self.decision
@@ -95,7 +79,7 @@ class _Decider:
     # --- small words -------------------------------------------------------------------------------------------------
 
     def _legs(self, phase: Phase) -> list[tuple[Leg, str]]:
-        return [(leg, hook) for leg in self.legs if (hook := leg.hook(phase))]
+        return [(leg, hook) for leg in self.legs if (hook := leg.hooks.get(phase))]
 
     def _go(self, state: State, **progress: object) -> None:
         self.decision.state = state
@@ -423,3 +407,25 @@ def _told(op: Op | None) -> str:
 def is_terminal(state: State) -> bool:
     """Whether the outcome is final for the customer (work in the tail may go on)."""
     return state in TERMINAL
+
+
+#: What is to be done in each state.
+_SELLING: dict[State, Callable[[_Decider], None]] = {
+    State.RESERVING: _Decider._reserving,
+    State.PAYING: _Decider._paying,
+    State.AWAITING_TENDER: _Decider._awaiting,
+    State.SETTLING: _Decider._settling,
+    State.POSTING: _Decider._posting,
+    State.COMPLETED: _Decider._tail,
+    State.CLOSING: _Decider._closing,
+    State.UNDOING: _Decider._undoing,
+    State.FAILED: _Decider._watching,
+    State.CANCELLED: _Decider._watching,
+}
+#: A refund or a release goes forward only.
+_GIVING_BACK: dict[State, Callable[[_Decider], None]] = {
+    State.PAYING: lambda self: self._forward(Phase.PAY, State.SETTLING),
+    State.SETTLING: lambda self: self._forward(Phase.SETTLE, State.POSTING),
+    State.POSTING: _Decider._posting,
+    State.COMPLETED: _Decider._tail,
+}

@@ -9,15 +9,14 @@ against a world of its own.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
-from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.domain.errors import AdapterError, NotSent, PluginError
 from gateway.domain.outcomes import Answer, Change
 from gateway.engine import crash
 from gateway.engine import outcomes as rules
-from gateway.engine.decide import decide
+from gateway.engine.decide import Ops, decide
 from gateway.engine.facts import completion_facts
 from gateway.engine.model import (
     TERMINAL,
@@ -81,9 +80,7 @@ class Work:
 
     def copy(self) -> Work:
         """A copy that a unit of work may change: a transaction can run twice."""
-        saga = replace(self.saga, progress=deepcopy(self.saga.progress))
-        ops = [replace(op, steps=list(op.steps), outcome=dict(op.outcome)) for op in self.ops]
-        return Work(saga, ops, self.secrets, self.fresh, self.reply)
+        return Work(self.saga.copy(), [op.copy() for op in self.ops], self.secrets, self.fresh, self.reply)
 
 
 Steps = Generator[list[Effect] | Pause, list[Outcome], Work]
@@ -209,6 +206,7 @@ class _Round:
     ) -> None:
         self.driver, self.original, self.done, self.until, self.failed = driver, work, done, until, failed
         self.timing, self.caller = driver.timing, driver.caller
+        self.known: dict[str, Far] = {}
 
     def run(
         self, tx: Tx, accept: Callable[[Tx, Work], None] | None, finish: Callable[[Tx, Work], None] | None
@@ -218,6 +216,7 @@ class _Round:
         self.saga = self.work.saga
         self.now = self.driver.clock.now()
         self.legs = {leg.name: leg for leg in self.saga.legs()}
+        self.ops = Ops(self.work.ops)
         self.events: list[tuple[str, dict[str, Any]]] = []
         self.standing: list[NewTask] = []
         was = self.saga.state
@@ -232,7 +231,10 @@ class _Round:
         return Round(self.work, effects, decision.wake_at, self.resting)
 
     def _far(self, connection: str) -> Far:
-        return self.caller.far(self.saga.merchant, connection)
+        far = self.known.get(connection)
+        if far is None:
+            far = self.known[connection] = self.caller.far(self.saga.merchant, connection)
+        return far
 
     # --- outcomes ----------------------------------------------------------------------------------------------------
 
@@ -252,14 +254,17 @@ class _Round:
     def _decide(self) -> tuple[Decision, list[Todo]]:
         """Decide until only far calls or waiting are left; run embedded changes on the way."""
         for _ in range(ROUNDS_MOST):
-            decision = decide(self.saga, self.work.ops, self._far, self.timing, self.now)
+            decision = decide(self.saga, self.ops, self._far, self.timing, self.now)
             moved = decision.state is not self.saga.state or bool(decision.progress)
             self.saga.state = decision.state
             self.saga.progress.update(decision.progress)
             self.standing = decision.tasks
-            self.events.extend((event, {}) for event in decision.events)
-            near = [todo for todo in decision.todo if self._far(todo.connection).embedded]
-            far = [todo for todo in decision.todo if not self._far(todo.connection).embedded]
+            for event in decision.events:
+                self.events.append((event, {}))
+            near: list[Todo] = []
+            far: list[Todo] = []
+            for todo in decision.todo:
+                (near if self._far(todo.connection).embedded else far).append(todo)
             for todo in near:
                 self._run_embedded(todo)
             if far and not moved:
@@ -306,9 +311,10 @@ class _Round:
     def _op(self, todo: Todo) -> Op:
         if todo.op is not None:
             return todo.op
-        for op in self.work.ops:
-            if (op.leg, op.hook, op.turn) == (todo.leg, todo.hook, todo.turn):
-                return op
+        if self.ops.last(todo.leg, todo.hook) is not None:
+            for op in self.work.ops:
+                if (op.leg, op.hook, op.turn) == (todo.leg, todo.hook, todo.turn):
+                    return op
         op = Op(
             key=self.driver.ids.new(),
             saga_id=self.saga.id,
@@ -320,6 +326,7 @@ class _Round:
             new=True,
         )
         self.work.ops.append(op)
+        self.ops.add(op)
         return op
 
     def _effect(self, todo: Todo) -> Effect:

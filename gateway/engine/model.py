@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from gateway.domain.traits import Traits
 
@@ -72,8 +73,7 @@ MAYBE = frozenset({OpState.INTENT, OpState.OK, OpState.PENDING, OpState.UNKNOWN,
 SETTLED = frozenset({OpState.OK, OpState.DECLINED, OpState.GONE})
 
 
-@dataclass(frozen=True, slots=True)
-class Leg:
+class Leg(NamedTuple):
     """One leg of a plan: which connection serves it, which hook is due in which phase, and what it is about.
 
     ``params`` is JSON from which the requests are built again after a crash; no secret is in it.
@@ -83,7 +83,7 @@ class Leg:
     connection: str
     adapter: str
     hooks: Mapping[str, str]
-    params: Json = field(default_factory=dict)
+    params: Json
 
     def hook(self, phase: Phase) -> str | None:
         return self.hooks.get(phase)
@@ -128,6 +128,28 @@ class Op:
     new: bool = False
     dirty: bool = False
 
+    def copy(self) -> Op:
+        """One that may be changed without changing this one."""
+        return Op(
+            self.key,
+            self.saga_id,
+            self.leg,
+            self.hook,
+            self.turn,
+            self.connection,
+            self.state,
+            self.attempts,
+            self.queries,
+            self.first_sent,
+            self.last_sent,
+            self.next_at,
+            self.finished,
+            list(self.steps),
+            dict(self.outcome),
+            self.new,
+            self.dirty,
+        )
+
     @property
     def ref(self) -> str:
         return str(self.outcome.get("ref", ""))
@@ -165,6 +187,30 @@ class Saga:
     refunded: int = 0
     _legs: tuple[Leg, ...] = ()
 
+    def copy(self) -> Saga:
+        """One whose state and progress may be changed without changing this one's; the document is shared."""
+        return Saga(
+            self.id,
+            self.kind,
+            self.merchant,
+            self.store_id,
+            self.number,
+            self.parent,
+            self.state,
+            self.doc,
+            deepcopy(self.progress) if self.progress else {},
+            self.amount,
+            self.created,
+            self.updated,
+            self.fence,
+            self.lease_until,
+            self.due_at,
+            self.expires_at,
+            self.version,
+            self.refunded,
+            self._legs,
+        )
+
     def legs(self) -> tuple[Leg, ...]:
         """The legs planned at acceptance and those of tenders added since; legs are added and never changed."""
         planned, added = self.doc["legs"], self.progress.get("legs", ())
@@ -201,8 +247,7 @@ class Verb(StrEnum):
     QUERY = "query"
 
 
-@dataclass(frozen=True, slots=True)
-class Todo:
+class Todo(NamedTuple):
     """One effect that ``decide`` asks for: send this change (``op`` None: for the first time), or ask about it."""
 
     verb: Verb

@@ -10,8 +10,8 @@ The rules, from what an adapter has declared and shown:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from gateway.engine.model import Far, Leg, Op, OpState, Timing, Todo, Verb
 from gateway.hookspecs import FAMILY_OF, QUERY_HOOKS
@@ -27,8 +27,7 @@ class Way(Enum):
     STUCK = "stuck"
 
 
-@dataclass(frozen=True, slots=True)
-class Pursuit:
+class Pursuit(NamedTuple):
     """The way, and what goes with it: the effect to run, or when to look again (milliseconds; None = never)."""
 
     way: Way

@@ -23,7 +23,11 @@ T = TypeVar("T")
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 #: Ten bits as two characters.
 _PAIRS = tuple(high + low for high in _ALPHABET for low in _ALPHABET)
-_SHIFTS = range(120, -1, -10)
+#: Version 7 of the variant of RFC 9562, and the bits that are free below the time.
+_KIND, _FREE = 0x7 << 76 | 0x2 << 62, (1 << 80) - 1 & ~(0xF << 76) & ~(0x3 << 62)
+#: The lowest bits count within a millisecond; they begin in their lower half.
+_COUNT_BITS = 20
+_COUNT_MOST = (1 << _COUNT_BITS) - 1
 
 
 class Clock(Protocol):
@@ -57,20 +61,26 @@ class SystemClock:
 class TimeOrderedIds:
     """UUID version 7 (RFC 9562) in Crockford's base 32: 48 bits of milliseconds, the rest random.
 
-    Those made by one object rise also within a millisecond, so that rows sort as they were made.
+    Those made by one object within a millisecond count on from the first, so that rows sort as they were made.
     """
 
     def __init__(self) -> None:
-        self._last, self._lock = 0, threading.Lock()
+        self._lock = threading.Lock()
+        self._time, self._process, self._begins, self._count = 0, 0, "", _COUNT_MOST
 
     def new(self) -> str:
-        random = int.from_bytes(os.urandom(10), "big")
-        value = (time.time_ns() // 1_000_000) << 80 | random
-        value = value & ~(0xF << 76) | 0x7 << 76
-        value = value & ~(0x3 << 62) | 0x2 << 62
+        now, process = time.time_ns() // 1_000_000, os.getpid()
         with self._lock:
-            self._last = value = max(value, self._last + 1)
-        return _base32(value)
+            if now > self._time or self._count >= _COUNT_MOST or process != self._process:
+                self._begin(max(now, self._time + (self._count >= _COUNT_MOST)), process)
+            self._count += 1
+            return f"{self._begins}{_PAIRS[self._count >> 10]}{_PAIRS[self._count & 1023]}"
+
+    def _begin(self, now: int, process: int) -> None:
+        """A new millisecond, or a child that must not count on where its parent does."""
+        value = now << 80 | int.from_bytes(os.urandom(10), "big") & _FREE | _KIND
+        self._time, self._process, self._count = now, process, value & _COUNT_MOST >> 1
+        self._begins = "".join([_PAIRS[value >> shift & 1023] for shift in range(120, 10, -10)])
 
 
 def first_id(milliseconds: int) -> str:
@@ -79,7 +89,7 @@ def first_id(milliseconds: int) -> str:
 
 
 def _base32(value: int) -> str:
-    return "".join([_PAIRS[value >> shift & 1023] for shift in _SHIFTS])
+    return "".join([_PAIRS[value >> shift & 1023] for shift in range(120, -1, -10)])
 
 
 @dataclass(slots=True)
