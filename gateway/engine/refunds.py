@@ -284,7 +284,9 @@ class _Plan:
         by_id = {tender["id"]: tender for tender in tenders_of(self.parent)}
         found: list[dict[str, Any]] = []
         for item in self.result["tenders"]:
-            tender = by_id[item["id"]]
+            tender = by_id.get(item["id"])
+            if tender is None:  # it was to pay nothing, and was not taken
+                continue
             op = next((op for op in self.ops if op.leg == tender["leg"] and op.ref), None)
             found.append({**tender, "amount": item["amount"], "ref": op.ref if op else ""})
         return found

@@ -181,6 +181,17 @@ def test_a_refund_gives_back_what_its_preview_said(api: Api, number: Number) -> 
     assert (rest.status_code, rest.json["type"]) == (422, "/problems/refund-exceeds-paid")
 
 
+def test_goods_that_cost_nothing_come_back(api: Api, number: Number) -> None:
+    """A tender that had nothing to pay is no part of the checkout, and giving it back is no error."""
+    body = order(number(), {"method": "payment_code", "auth_code": paid_code()})
+    body["lines"] = [{"sku": "bun", "quantity": "1", "unit_amount": 0}]
+    made = api.post("…/checkouts", body)
+    assert (made.status_code, made.json["tenders"], made.json["quote"]["payable_amount"]) == (201, [], 0)
+    place = f"…/checkouts/{made.json['id']}/refunds"
+    assert api.post(f"{place}/preview", {}).status_code in (200, 422)
+    assert api.post(place, {"refund_no": number()}).status_code in (201, 422)
+
+
 def test_a_deposit_is_held_drawn_on_and_released(api: Api, number: Number) -> None:
     body = {"store_id": "s1", "amount": 1000, "tender": {"method": "payment_code", "auth_code": paid_code()}}
     held = api.post("…/deposits", body)
