@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+import tomllib
 from datetime import date, timedelta
 from importlib import import_module
 from pathlib import Path
@@ -258,6 +259,40 @@ def sync(config: Path, merchant_id: str | None) -> None:
             click.echo(f"{merchant.id}: {sync_products(parts.engine, merchant.id).read} articles")
     finally:
         parts.close()
+
+
+@main.command("house")
+@CONFIG
+@click.option("--merchant", "merchant_id", required=True)
+@click.option("--check", "only_check", is_flag=True, help="read the file and say what is wrong; change nothing")
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+def house_import(config: Path, merchant_id: str, only_check: bool, file: Path) -> None:
+    """Put articles, stock, members and coupons from FILE (TOML or JSON) into the house's books.
+
+    For a merchant who has no system for one of them. Importing again brings articles and stock to what the file says;
+    members and coupons that are there stay as they are.
+    """
+    from plugins.house.importing import ImportRefused, check, put
+
+    try:
+        text = file.read_text(encoding="utf-8")
+        data = check(tomllib.loads(text) if file.suffix == ".toml" else json.loads(text))
+    except ImportRefused as refused:
+        for path, problem in refused.problems:
+            click.echo(f"{file}: {path}: {problem}", err=True)
+        sys.exit(2)
+    except ValueError as error:
+        raise click.ClickException(f"{file}: {error}") from None
+    if only_check:
+        click.echo(f"{file} is right")
+        return
+    parts = _parts(config)
+    try:
+        merchant = _chosen(parts, merchant_id)[0]
+        done = parts.database.tx(lambda tx: put(tx, merchant.id, data, parts.engine.clock.now()))
+    finally:
+        parts.close()
+    click.echo(f"{done.products} products, {done.stock} stock levels, {done.members} members, {done.coupons} coupons")
 
 
 def _chosen(parts: Any, merchant_id: str | None) -> list[Any]:
