@@ -47,7 +47,7 @@ _COUNTER = re.compile(
 CONFIG = """
 [checks]
 positive_data_acceptance.expected-statuses = ["2xx", "401", "402", "403", "404", "409", "422"]
-negative_data_rejection.expected-statuses = ["400", "401", "402", "403", "404", "405", "409", "413", "414", "415", "422"]
+negative_data_rejection.expected-statuses = ["400", "401", "403", "404", "405", "409", "413", "414", "415", "422"]
 """
 
 
