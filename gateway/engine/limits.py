@@ -73,7 +73,6 @@ def use_legs(
         else:
             continue
         leg = legs.setdefault(key, _params(key, use.version, member, document, limits))
-        leg["times"] += use.times
         leg["worth_amount"] += use.budget_amount
         leg["benefits"].append([use.source, use.id])
     return [(f"{PREFIX}{key}", HOOKS, legs[key]) for key in sorted(legs)]
@@ -87,7 +86,7 @@ def _params(key: str, version: object, member: str, document: Json, limits: Json
         "version": "" if version is None else str(version),
         "member": member,
         "business_date": str(document["business_date"]),
-        "times": 0,
+        "times": 1,  # a checkout is one use, of however many units or codes
         "worth_amount": 0,
         "benefits": [],
         "limits": {name: value for name, value in limits.items() if value is not None},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,10 @@ def test_counts_tell_members_and_days_apart(database: Database) -> None:
     for saga_id, member in (("s1", "a"), ("s2", "a"), ("s3", "b"), ("s4", "")):
         assert try_it(database, saga_id, member, {})
     database.tx(lambda tx: uses.hold(tx, {**use_of("s5", "a", 50), "business_date": "2026-03-09"}, {}, 1))
-    read = lambda member, day: database.read(lambda tx: uses.counts(tx, "m1", ["first"], member, day))  # noqa: E731
+
+    def read(member: str, day: str) -> dict[str, uses.Count]:
+        return database.read(lambda tx: uses.counts(tx, "m1", ["first"], member, day))
+
     assert read("a", "2026-03-09") == {"first": uses.Count(5, 3, 1, 1250)}
     assert read("b", "2026-03-08") == {"first": uses.Count(5, 1, 1, 1250)}
     assert read("nobody", "2026-03-08") == {"first": uses.Count(5, 0, 0, 1250)}
@@ -82,7 +86,7 @@ def test_held_and_used_rows_add_up_to_the_counters(tmp_path: Path, actions: list
     database.tx(lambda tx: [tx.execute(f"DELETE FROM {table}") for table in ("campaign_uses", "campaign_counters")])
     limits = {"total": 4, "per_member": 2, "budget_amount": 900}
     for action, number, amount in actions:
-        database.tx(lambda tx, step=(action, number, amount): act(tx, *step, limits))
+        database.tx(partial(act, action=action, number=number, amount=amount, limits=limits))
         held(database)
         found = database.read(lambda tx: uses.counts(tx, "m1", ["first"], "mem0", "2026-03-08")).get("first")
         assert found is None or (found.total <= 4 and found.member <= 2 and found.budget_amount <= 900)

@@ -6,6 +6,7 @@ import json
 import random
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -22,7 +23,7 @@ from tests.engine.conftest import LINES, PHONE, seed, shop_file
 from tests.engine.kit import House, build
 from tests.engine.street import in_threads
 
-Open = Callable[[str], House]
+Open = Callable[..., House]
 A, B, C = (str(line["line_id"]) for line in LINES)
 
 
@@ -35,7 +36,8 @@ def open_shop(tmp_path: Path) -> Iterator[Open]:
         wallet = AlipaySimulator(tmp_path / "alipay", {"latency_ms": "0"})
         house = build(tmp_path, shop_file(wallet) + campaigns, {"alipay": wallet}, url=url)
         house.database.tx(seed)
-        house.database.tx(lambda tx: [stock.set_level(tx, "m1", "s1", sku, 900_000) for sku in "ABC"])
+        for sku in "ABC":
+            house.database.tx(partial(stock.set_level, merchant="m1", store_id="s1", sku=sku, quantity=900_000))
         houses.append(house)
         return house
 
@@ -254,10 +256,19 @@ coupon_templates = [{ template = "T10", off_amount = 1000, limits = { total = 2,
 """
 
 
+def put_codes(shop: House) -> None:
+    """Four codes of one template."""
+
+    def unit(tx: Any) -> None:
+        for number in range(4):
+            coupons.insert(tx, "m1", f"C{number}", {"kind": "cash", "template": "T10"}, 1, "", 0)
+
+    shop.database.tx(unit)
+
+
 def test_a_coupon_template_has_limits_over_all_its_codes(open_shop: Open) -> None:
     shop = open_shop("[pricing]" + TEMPLATES)
-    template = {"kind": "cash", "template": "T10"}
-    shop.database.tx(lambda tx: [coupons.insert(tx, "m1", f"C{n}", template, 1, "", 0) for n in range(4)])
+    put_codes(shop)
 
     def buy(order_no: str, code: str, **more: Any) -> dict[str, Any]:
         return shop.checkout(basket(order_no, coupons=[code], **more))[1]
@@ -330,3 +341,12 @@ def some_return(shop: House, rng: random.Random, sold: list[str]) -> None:
         assert problem.slug == "refund-exceeds-paid"
     if shop.checkouts.get("m1", checkout_id)["refundable_amount"] == 0:
         sold.remove(checkout_id)
+
+
+def test_two_codes_of_a_template_on_one_sale_are_one_use(open_shop: Open) -> None:
+    shop = open_shop("[pricing]" + TEMPLATES.replace("total = 2, per_member = 1", "total = 1"))
+    put_codes(shop)
+    _, body = shop.checkout(basket("O1", coupons=["C0", "C1"]))
+    assert body["quote"]["payable_amount"] == 3990
+    assert counted(shop) == {"used": (1, 2000)}
+    assert shop.checkout(basket("O2", coupons=["C2"]))[1]["quote"]["payable_amount"] == 5990
