@@ -41,6 +41,11 @@ types: $(READY)
 bench: $(READY)  ## measure ratios against baselines of the same run
 	$(BIN)/python -m benchmarks.run $(ARGS)
 
+N ?= 20000
+SEED ?= 1
+simulate: $(READY)  ## N= simulated checkouts under faults, from SEED= on; a failing seed is printed
+	$(BIN)/python -m tests.simulation.run --checkouts $(N) --seed $(SEED) $(ARGS)
+
 schemathesis: $(READY)  ## five minutes of generated requests against a running server
 	$(BIN)/python -m tests.api.fuzz $(ARGS)
 

@@ -125,7 +125,7 @@ class Closer:
         return self._after_quiet(leg, charge, reverse, undo, far)
 
     def _after_quiet(self, leg: Leg, first: Op, undone: Op, undo: str, far: Far) -> Pursuit:
-        quiet = self.timing.quiet_at(first, far)
+        quiet = self.timing.quiet_at(first, far.traits(first.hook))
         if undone.first_sent >= quiet:
             return DONE
         return self.pursuer.send(leg, undo, None, undone.turn + 1) if self.now >= quiet else Pursuit(Way.WAIT, at=quiet)

@@ -314,9 +314,10 @@ class Timing:
         """A time that an adapter declares in seconds, as milliseconds under the scale."""
         return int(value * 1000 * self.scale)
 
-    def quiet_at(self, op: Op, far: Far) -> int:
-        """From when on what was sent for this operation can no longer be on its way."""
-        return op.last_sent + self.call + self.seconds(far.traits(op.hook).max_in_flight_s)
+    def quiet_at(self, op: Op, traits: Traits) -> int:
+        """From when on what was sent for this operation can no longer be on its way: with half a call's time to spare,
+        for an adapter's grace and for a clock that is put forward."""
+        return op.last_sent + self.call + self.call // 2 + self.seconds(traits.max_in_flight_s)
 
     def backoff(self, attempts: int) -> int:
         """The pause after so many attempts."""

@@ -110,7 +110,7 @@ def _pending(op: Op, result: Pending, traits: Traits, timing: Timing, now: int) 
 
 def _not_found(op: Op, result: NotFound, traits: Traits, timing: Timing, now: int) -> None:
     """Not found counts only once the request can no longer be on its way."""
-    quiet_at = op.last_sent + timing.call + timing.seconds(traits.max_in_flight_s)
+    quiet_at = timing.quiet_at(op, traits)
     if result.final or now >= quiet_at:
         op.state = OpState.GONE
         op.next_at = now

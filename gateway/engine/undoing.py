@@ -43,7 +43,7 @@ def late_hold(leg: Leg, ops: OpsView, far: Far, pursuer: Pursuer, timing: Timing
     cancel = ops.last(leg.name, undo) if undo else None
     if held is None or undo is None or cancel is None or far.embedded or held.state not in _UNCERTAIN:
         return DONE
-    quiet = timing.quiet_at(held, far)
+    quiet = timing.quiet_at(held, far.traits(held.hook))
     if far.traits(undo).tombstone or (cancel.state is OpState.OK and cancel.first_sent >= quiet):
         return DONE
     way = pursuer.pursue(leg, undo, cancel, far)

@@ -92,6 +92,8 @@ class Street(Stage):
         )
 
     def _with_addresses(self, text: str) -> str:
+        who = json.loads((self.systems["alipay"].data / "merchant.json").read_text(encoding="utf-8"))
+        text = text.replace("@alipay.app_id@", who["app_id"]).replace("@alipay.seller_id@", who["seller_id"])
         if "department" in self.systems:
             return super()._with_addresses(text)
         nowhere = System("department", self.systems["alipay"].process, {"soap": ""}, "", self.data)
@@ -191,8 +193,13 @@ class Street(Stage):
         return [int(pid) for pid in children.split()]
 
     def trades(self) -> dict[str, Any]:
-        """The wallet's own record of trades."""
-        return dict(self.systems["alipay"].books()["trades"])
+        """The wallet's own record of trades, of all merchants."""
+        books = self.systems["alipay"].books()
+        return {no: trade for each in _accounts(books) for no, trade in each["trades"].items()}
+
+    def refunds(self) -> list[dict[str, Any]]:
+        """The wallet's own record of refunds, of all merchants."""
+        return [refund for each in _accounts(self.systems["alipay"].books()) for refund in each["refunds"]]
 
     def money(self) -> dict[str, int]:
         return dict(self.systems["alipay"].books()["money"])
@@ -208,6 +215,10 @@ class Street(Stage):
             return str(connection.execute("PRAGMA integrity_check").fetchone()[0])
         finally:
             connection.close()
+
+
+def _accounts(books: dict[str, Any]) -> list[dict[str, Any]]:
+    return [books, *books.get("merchants", {}).values()]
 
 
 def simple(order_no: str, code: str) -> dict[str, Any]:

@@ -40,8 +40,15 @@ _numbers = itertools.count(1)
 _slots = itertools.count(1)
 _shops = itertools.cycle(_restaurants())
 _goods = itertools.cycle(
-    [("K1", "6901000000032"), ("K3", "6901000000216"), ("K5", "6901000000414"), ("K3", "6901000000223")]
-    + [("K4", "6901000000315"), ("K2", "6901000000124"), ("K5", "6901000000414"), ("K6", "6901000000032")]
+    (
+        ("K1", "6901000000032"),
+        ("K3", "6901000000216"),
+        ("K5", "6901000000414"),
+        ("K3", "6901000000223"),
+        ("K4", "6901000000315"),
+        ("K2", "6901000000124"),
+        ("K6", "6901000000032"),
+    )
 )
 
 
@@ -229,7 +236,7 @@ def _judge_money(street: Street, cell: Cell, saga: dict[str, Any]) -> None:
 
 
 def _kept(street: Street, trade: dict[str, Any]) -> int:
-    refunds = street.systems["alipay"].books()["refunds"]
+    refunds = street.refunds()
     if not trade["paid_at"]:
         return 0
     back = sum(r["receipt"] for r in refunds if r["out_trade_no"] == trade["out_trade_no"])

@@ -36,6 +36,7 @@ NOTHING = Profile("nothing", reverse=False, refund=False)
 DEFERRED = Profile("deferred", idempotent=True, query=True, deferred=True)
 PAYING = (FULL, ASKED, REFUNDING, REPEATED, TOMBSTONE, NOTHING)
 HOLDING = (FULL, ASKED, REPEATED, TOMBSTONE)
+REDEEMING = (FULL, ASKED, REPEATED)
 POSTING = (FULL, ASKED, REPEATED, NOTHING, DEFERRED)
 
 
@@ -76,6 +77,7 @@ class FarSystem:
     free: int = 10**9
     decline: float = 0.0
     patience: float = 0.0
+    refusing: float = 0.0
     embedded: bool = False
     charges: dict[str, Charge] = field(default_factory=dict)
     held: dict[str, Held] = field(default_factory=dict)
@@ -174,6 +176,8 @@ class FarSystem:
         return Done(ref=key, amount=getattr(request, "amount", None))
 
     def _redeem(self, key: str, request: Any, saga: str, now: int) -> Change:
+        if self.rng.random() < self.refusing:
+            return Declined(reason=DeclineReason.COUPON_EXHAUSTED, code="spent-elsewhere")
         result = self._reserve(key, request, saga, now)
         if isinstance(result, Done):
             self.held[key].state = "used"
@@ -181,7 +185,7 @@ class FarSystem:
 
     def _confirm(self, key: str, request: Any, saga: str, now: int) -> Change:
         held = self.held.get(request.original.key)
-        if held is None or held.state != "held":
+        if held is None or held.state != "held" or self.rng.random() < self.refusing:
             return Declined(code="not-held")
         held.state = "used"
         return Done(ref=key)

@@ -10,6 +10,7 @@ import heapq
 import itertools
 import random
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,6 +57,7 @@ TROUBLES: dict[str, float] = {
     "query_lost": 0.3,
     "decline": 0.3,
     "patience": 0.3,
+    "use_refused": 0.3,
     "crash": 0.15,
     "stall": 0.1,
     "busy": 0.1,
@@ -82,7 +84,7 @@ def draw_mix(rng: random.Random, without: frozenset[str]) -> Mix:
         return Mix()
     share = rng.choice((0.2, 0.4, 0.7))
     kinds = [name for name in TROUBLES if rng.random() < share]
-    return Mix({name: TROUBLES[name] * rng.choice((0.3, 1.0)) for name in kinds if name not in without})
+    return Mix({name: TROUBLES[name] * rng.choice((0.1, 0.3, 1.0)) for name in kinds if name not in without})
 
 
 class Violation(AssertionError):
@@ -135,17 +137,20 @@ class World:
             profile = rng.choice(profiles)
             built = fars.FarSystem(name, profile, fars.hooks_of(role, profile), rng, free)
             built.decline, built.patience, built.watch = self.mix["decline"], self.mix["patience"], self._seen
+            built.refusing = self.mix["use_refused"] if rng.random() < 0.3 else 0.0
             self.systems[name] = built
             return name
 
-        scarce = rng.choice((1, 2, 3, 100))
+        scarce = rng.choice((1, 2, 3, 100, 100, 100, 100))
         return Shop(
             payments=tuple(system("payment", f"pay{index}", fars.PAYING) for index in range(2)),
             stock=system("stock", "stock", fars.HOLDING, scarce),
-            coupon=system("coupon", "coupon", fars.HOLDING, rng.choice((1, 2, 100))),
-            voucher=system("voucher", "voucher", (fars.FULL, fars.ASKED, fars.REPEATED), rng.choice((1, 100))),
-            points=system("points", "points", fars.HOLDING, rng.choice((1, 100))),
-            value=system("value", "value", fars.HOLDING, rng.choice((1, 100))),
+            coupon=system("coupon", "coupon", fars.HOLDING, rng.choice((1, 2, 100, 100))),
+            voucher=system(
+                "voucher", "voucher", (fars.FULL, fars.ASKED, fars.REPEATED), rng.choice((1, 100, 100, 100))
+            ),
+            points=system("points", "points", fars.HOLDING, rng.choice((1, 100, 100, 100))),
+            value=system("value", "value", fars.HOLDING, rng.choice((1, 100, 100, 100))),
             till=system("till", "till", fars.POSTING),
             coupon_codes=3,
             expires_s=rng.choice((60, 300, 900)),
@@ -186,6 +191,12 @@ class World:
             if wrong:
                 raise Violation(wrong[0])
         self.touched.clear()
+        taken = self.db.rows(
+            "SELECT item, sum(quantity) AS n FROM holds WHERE kind = 'coupon' AND state IN ('held', 'used')"
+            " GROUP BY item HAVING sum(quantity) > 1"
+        )
+        if taken:
+            raise Violation(f"C1: the code {taken[0]['item']} is locked {taken[0]['n']} times")
 
     def _tx(self) -> Any:
         from gateway.store.sqlite_tx import SqliteTx
@@ -193,7 +204,7 @@ class World:
         return SqliteTx(self.db.connection)
 
     def _seen(self, saga_id: str, what: str) -> None:
-        """M2, M3 at the far systems' own moment: never more money than one price, nothing let go while money is there."""
+        """M2, M3 at the far systems' own moment: never more money than the price, nothing let go while it is there."""
         taken = sum(self.net(saga_id).values())
         row = self.db.rows("SELECT amount, progress, state FROM sagas WHERE id = :id", id=saga_id)
         if not row:
@@ -217,16 +228,18 @@ class World:
 
     # --- calls -------------------------------------------------------------------------------------------------------
 
-    def _deliver(self, effect: Effect, done: Callable[[Outcome], None]) -> None:
+    def _deliver(self, effect: Effect, done: Callable[[Outcome], None], last: int) -> None:
         system = self.systems[effect.todo.connection]
         if effect.todo.verb is Verb.QUERY:
-            return self._query(system, effect, done)
-        if self.now() >= effect.deadline:  # the guard lets nothing out after its time, however long a thread slept
-            return done(Outcome(effect, NotSent("the deadline had passed before anything was sent")))
+            self._query(system, effect, done)
+            return
+        if self.now_ms >= last:  # the guard lets nothing out after its time, however long a thread slept
+            done(Outcome(effect, NotSent("the deadline had passed before anything was sent")))
+            return
         self._check_send(system, effect)
         act = self._acting(system, effect)
         travel = self.rng.randrange(5, 400)
-        self._send(system, effect, act, travel, lambda result: done(Outcome(effect, result)))
+        self._send(system, effect, act, travel, last, lambda result: done(Outcome(effect, result)))
 
     def _check_send(self, system: fars.FarSystem, effect: Effect) -> None:
         """X1: its intent is committed, under the key it carries. X2: what can't be asked nor repeated goes out once."""
@@ -258,11 +271,12 @@ class World:
         effect: Effect,
         act: Callable[[], Any],
         travel: int,
+        last: int,
         told: Callable[[Any], None],
     ) -> None:
         """One message on its way, with what may happen to it."""
         unknown = OutcomeUnknown("no answer in time")
-        latest = max(travel, effect.deadline - self.now()) + IN_FLIGHT
+        latest = max(travel, last - self.now_ms) + IN_FLIGHT
         if self.chance("refused"):
             return self.at(travel, lambda: told(NotSent("refused")))
         if self.chance("lost_request"):
@@ -278,7 +292,7 @@ class World:
         return self.at(travel, lambda: told(self._distorted(act(), unknown)))
 
     def _may_come_twice(self, system: fars.FarSystem, effect: Effect) -> bool:
-        """A network's own duplicate can't be undone at a system that neither knows keys nor can be asked or reversed."""
+        """A network's own duplicate can't be undone where neither keys are known nor anything asked or reversed."""
         charge = effect.todo.hook == "payment_charge" and system.profile is not fars.NOTHING
         return charge or system.resends_are_safe(effect.todo.hook)
 
@@ -314,12 +328,8 @@ class World:
 
     def recover(self) -> None:
         """What a recovery thread does: look for what is due, claim it, work on it."""
-        try:
-            due = self.db.read(lambda tx: sql.due(tx, self.now(), 20))
-            for saga_id in due:
-                self.claim(saga_id)
-        except StorageError:
-            pass
+        for saga_id in self.db.read(lambda tx: sql.due(tx, self.now(), 20)):
+            self.claim(saga_id)
 
     def claim(self, saga_id: str, alter: Callable[[Work], bool] | None = None) -> bool:
         self.touched.add(saga_id)
@@ -332,10 +342,8 @@ class World:
         if alter is not None and not alter(work):
             row = {"id": saga_id, "fence": work.saga.fence}
             statement = "UPDATE sagas SET lease_until = 0 WHERE id = :id AND fence = :fence"
-            try:
+            with suppress(StorageError):
                 self.db.tx(lambda tx: tx.execute(statement, row))
-            except StorageError:
-                pass
             return False
         self.work(work, self.now() + (0 if alter is None else 15_000))
         return True
@@ -408,7 +416,9 @@ class World:
             number = f"N{index}"
             self.at(self.rng.randrange(0, 20_000), lambda n=number: self.submit(n))  # type: ignore[misc]
             if self.mix["cancel"]:
-                self.at(self.rng.randrange(0, 90_000), lambda n=number: self._maybe_cancel(n))  # type: ignore[misc]
+                for _ in range(3):
+                    at = self.rng.randrange(0, 90_000)
+                    self.at(at, lambda n=number: self._maybe_cancel(n))  # type: ignore[misc]
             for moment in (25_000, 60_000, 100_000):
                 at = self.rng.randrange(moment, moment * 2)
                 self.at(at, lambda n=number: self.add_tender(n))  # type: ignore[misc]
@@ -560,7 +570,8 @@ class Worker:
         self.waiting = {}
         delay = world.rng.randrange(1_000, 70_000) if world.chance("stall") else 0
         for effect in sent:
-            world.at(delay, lambda e=effect: world._deliver(e, self.told))  # type: ignore[misc]
+            last = world.now_ms + CALL
+            world.at(delay, lambda e=effect, last=last: world._deliver(e, self.told, last))  # type: ignore[misc]
         if not self.effects:
             self.die()
 

@@ -1,0 +1,255 @@
+"""Bugs that others shipped, or that are easily made, planted one at a time: each must be caught.
+
+What a simulation does not catch when it is put in on purpose, it would not catch when it comes by accident.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest.mock import patch
+
+from gateway.domain.errors import AdapterError, NotSent
+from gateway.domain.outcomes import Declined, Done
+from gateway.engine import closing, decide, driver, own, pursue, undoing
+from gateway.engine import outcomes as rules
+from gateway.engine.model import OpState, State
+from gateway.engine.pursue import DONE, Pursuit, Way
+from gateway.store import holds
+from gateway.store import journal as sql
+
+Patch = Callable[[], Any]
+#: name → (what is wrong, how it is put in).
+BUGS: dict[str, tuple[str, tuple[Patch, ...]]] = {}
+
+
+def bug(name: str, text: str, *patches: Patch) -> None:
+    BUGS[name] = (text, patches)
+
+
+@contextmanager
+def planted(name: str) -> Iterator[None]:
+    """The engine with this bug in it."""
+    patches = [make() for make in BUGS[name][1]]
+    for each in patches:
+        each.start()
+    try:
+        yield
+    finally:
+        for each in reversed(patches):
+            each.stop()
+
+
+def over(target: Any, name: str, new: Any) -> Patch:
+    return lambda: patch.object(target, name, new)
+
+
+def wrap(target: Any, name: str, around: Callable[..., Any]) -> Patch:
+    """Replace a function by one that is also given the original."""
+    original = getattr(target, name)
+    return lambda: patch.object(target, name, lambda *args, **more: around(original, *args, **more))
+
+
+# --- the journal -----------------------------------------------------------------------------------------------------
+
+bug(
+    "no-fence",
+    "a worker that lost its claim goes on writing",
+    over(sql, "UPDATE_SAGA", sql.UPDATE_SAGA.replace("AND fence = :fence", "")),
+    over(sql, "UPDATE_OP", sql.UPDATE_OP.replace("AND fence <= :fence", "")),
+)
+bug(
+    "no-lease-no-fence",
+    "two workers take the same saga, and both write",
+    over(sql, "CLAIM", sql.CLAIM.replace("AND lease_until < :now", "")),
+    over(sql, "CLAIM_DUE", sql.CLAIM_DUE.replace("AND lease_until < :now", "")),
+    over(sql, "UPDATE_SAGA", sql.UPDATE_SAGA.replace("AND fence = :fence", "")),
+    over(sql, "UPDATE_OP", sql.UPDATE_OP.replace("AND fence <= :fence", "")),
+)
+bug(
+    "no-intent",
+    "a change is sent before its intent is committed",
+    wrap(
+        driver.sql,
+        "write_ops",
+        lambda write, tx, new, changed: write(
+            tx,
+            [row for row in new if row["state"] != "intent"],
+            [row for row in changed if row["state"] != "intent"],
+        ),
+    ),
+)
+bug(
+    "event-lost",
+    "the event of an end is written in another transaction, and the worker dies between",
+    wrap(
+        driver.sql,
+        "insert_events",
+        lambda insert, tx, rows: insert(tx, [row for row in rows if not row["type"].endswith(".completed")]),
+    ),
+)
+bug(
+    "number-not-unique",
+    "a key is looked up and then taken, and two requests come at once",
+    over(sql, "insert_key", lambda tx, row: True),
+    over(sql, "INSERT_SAGA", sql.INSERT_SAGA.replace(":number,", ":number || '#' || :id,")),
+)
+
+
+# --- outcomes --------------------------------------------------------------------------------------------------------
+
+
+def _timeout_is_failure(original: Any, op: Any, result: Any, *rest: Any) -> Any:
+    if isinstance(result, AdapterError) and not isinstance(result, NotSent):
+        result = Declined(code="timeout")
+    return original(op, result, *rest)
+
+
+def _not_found_is_final(original: Any, op: Any, result: Any, traits: Any, timing: Any, now: int) -> None:
+    op.state, op.next_at = OpState.GONE, now
+    op.outcome.pop("maybe", None)
+
+
+def _orphan_never_left(original: Any, self: Any, saga: Any, op: Any, now: int) -> None:
+    if op.state is OpState.INTENT:
+        op.state, op.dirty = OpState.NOT_SENT, True
+
+
+def _forget_maybe(original: Any, op: Any, result: Any, *rest: Any) -> Any:
+    op.outcome.pop("maybe", None)
+    return original(op, result, *rest)
+
+
+bug("timeout-is-failure", "no answer in time is taken for a refusal", wrap(rules, "apply_sent", _timeout_is_failure))
+bug(
+    "not-found-is-final",
+    "not found counts while it may still be on its way",
+    wrap(rules, "_not_found", _not_found_is_final),
+)
+bug(
+    "orphan-never-left",
+    "what a dead worker meant to send counts as not sent",
+    wrap(driver.Driver, "_orphaned", _orphan_never_left),
+)
+bug(
+    "not-sent-after-all",
+    "a repeat that could not be sent makes the first one not sent",
+    wrap(rules, "apply_sent", _forget_maybe),
+)
+bug("any-amount", "an answer about another amount is believed", over(rules, "EXACT", frozenset()))
+
+
+# --- money -----------------------------------------------------------------------------------------------------------
+
+
+def _trusting(original: Any, self: Any, leg: Any, charge: Any, *rest: Any) -> Pursuit:
+    return DONE
+
+
+def _close_declined_never(original: Any, self: Any, leg: Any) -> Pursuit:
+    charge = self.ops.last(leg.name, "payment_charge")
+    return DONE if charge is not None and charge.state is OpState.DECLINED else original(self, leg)
+
+
+def _gives_up(original: Any, self: Any, leg: Any) -> Pursuit:
+    found = original(self, leg)
+    return DONE if found.way is Way.WAIT else found
+
+
+def _swallows(original: Any, self: Any, leg: Any) -> Pursuit:
+    found = original(self, leg)
+    return DONE if found.way in (Way.STUCK, Way.REFUSED, Way.WAIT) else found
+
+
+def _charges_again(original: Any, self: Any, leg: Any, hook: str, op: Any) -> Any:
+    if op is not None and op.state is OpState.UNKNOWN:
+        return self._take(self.pursuer.send(leg, hook, None, op.turn + 1))
+    return original(self, leg, hook, op)
+
+
+def _closing_skipped(original: Any, self: Any) -> None:
+    self._go(State.UNDOING)
+
+
+bug("cancel-trusted", "a cancel that says ok is not asked about", wrap(closing.Closer, "_verify", _trusting))
+bug(
+    "decline-trusted",
+    "a declined charge is not closed",
+    wrap(closing.Closer, "close", _close_declined_never),
+    wrap(closing.Closer, "watch", _trusting),
+)
+bug("give-up-is-failed", "what takes too long counts as closed", wrap(closing.Closer, "close", _gives_up))
+bug("compensation-swallowed", "a reversal that fails is passed over", wrap(closing.Closer, "close", _swallows))
+bug(
+    "no-late-watch",
+    "late money is not looked for, nor a reversal verified",
+    wrap(closing.Closer, "watch", _trusting),
+    wrap(closing.Closer, "_verify", _trusting),
+)
+bug(
+    "fresh-key",
+    "an unknown charge is sent again under a new key",
+    wrap(decide._Decider, "_take_tender", _charges_again),
+)
+bug("goods-first", "goods are let go before the payment is closed", wrap(decide._Decider, "_closing", _closing_skipped))
+bug(
+    "kept-while-closing",
+    "a tender that is being reversed is kept when it shows as paid",
+    wrap(closing.Closer, "being_closed", lambda original, self, leg: False),
+)
+
+
+# --- what is held ----------------------------------------------------------------------------------------------------
+
+
+def _repeats_all(original: Any, far: Any, hook: str, op: Any, timing: Any, now: int) -> bool:
+    return True
+
+
+def _forward_while_undoing(original: Any, self: Any) -> None:
+    original(self)
+    if self.decision.state is State.UNDOING and not self.decision.todo:
+        for leg, hook in self._legs(decide.Phase.SETTLE):
+            if self.ops.last(leg.name, hook) is None:
+                self._take(self.pursuer.send(leg, hook, None))
+
+
+def _undoes_nothing_used(original: Any, leg: Any, ops: Any, far: Any, pursuer: Any) -> Any:
+    for way, op in original(leg, ops, far, pursuer):
+        yield (DONE if way.way in (Way.WAIT, Way.STUCK) else way), op
+
+
+def _reads_then_writes(original: Any, tx: Any, row: Any, available: int, as_of: int) -> bool:
+    tx.execute(holds._INSERT, {**row, "expires": 0})
+    return True
+
+
+bug("repeats-all", "what is not idempotent is repeated too", wrap(pursue, "repeatable", _repeats_all))
+bug(
+    "forward-while-undoing",
+    "something forward is begun after the undo began",
+    wrap(decide._Decider, "_undoing", _forward_while_undoing),
+)
+bug(
+    "undo-not-waited-for",
+    "an undo whose outcome is unknown counts as done",
+    wrap(decide, "undo_ways", _undoes_nothing_used),
+)
+bug(
+    "late-hold-forgotten",
+    "a hold that arrives after its cancel stays",
+    wrap(decide, "late_hold", lambda original, *_: DONE),
+)
+bug(
+    "lock-not-counted",
+    "a code is locked without counting who holds it",
+    wrap(own.holds, "take_count", _reads_then_writes),
+)
+bug(
+    "confirm-not-needed",
+    "the sale completes before what was held is used",
+    wrap(decide._Decider, "_settling", lambda original, self: self._go(State.POSTING, posting_since=self.now)),
+)
+
+__all__ = ["BUGS", "Done", "planted", "undoing"]
