@@ -1,90 +1,106 @@
-"""Checkouts a second through gunicorn: adapters embedded, over their sockets, one hot SKU; beside bare Flask."""
+"""The requests that are measured: checkouts of several kinds, and what their peers are sent."""
 
 from __future__ import annotations
 
 import random
-import tempfile
 import uuid
-from collections.abc import Callable
-from pathlib import Path
+from typing import Any
 
-from benchmarks.load import Measured, json_bytes, run
-from benchmarks.shop import MEMBERS, SKUS, gunicorn, process, shop, wait_for
-from gateway.demo.stage import free_port
+from benchmarks.load import Request, json_bytes
+from benchmarks.shop import LAST, MEMBERS, SKUS
 
-Request = Callable[[int], tuple[str, bytes, dict[str, str]]]
+PATH = "/v1/merchants/m1/checkouts"
+
+
+def _posted(key: str, number: str, body: dict[str, Any], path: str = PATH) -> tuple[str, bytes, dict[str, str]]:
+    headers = {"Authorization": f"Bearer {key}", "Idempotency-Key": number, "Content-Type": "application/json"}
+    return path, json_bytes(body), headers
+
+
+def _phone(draw: random.Random) -> dict[str, str]:
+    return {"type": "phone", "value": f"139{draw.randrange(MEMBERS):08d}"}
 
 
 def checkout(key: str, *, wallet: bool, hot: bool = False, seed: int = 1) -> Request:
-    """One order of three lines with member rate, 满减, points used and earned, stock, the till, and a tender."""
+    """An order of three lines with member rate, 满减, points used and earned, stock, the till, stored value, a tender.
+
+    The rest is paid in cash or, with ``wallet``, by a payment code: one ``seed`` draws the same codes again, and a code
+    can be used once.
+    """
     draw = random.Random(seed)
     run_id = uuid.uuid4().hex[:8]
 
     def request(n: int) -> tuple[str, bytes, dict[str, str]]:
         skus = [0, 0, 0] if hot else draw.sample(range(SKUS), 3)
-        tender = (
-            {"method": "payment_code", "auth_code": f"28{draw.randrange(10**12):012d}{draw.randrange(8999):04d}"}
-            if wallet
-            else {"method": "cash"}
-        )
+        code = f"28{draw.randrange(10**12):012d}{draw.randrange(8999):04d}"
+        tender = {"method": "payment_code", "auth_code": code} if wallet else {"method": "cash"}
         body = {
             "store_id": "s1",
             "order_no": f"{run_id}-{n}",
             "lines": [{"sku": f"S{sku:04d}", "quantity": "1"} for sku in skus],
-            "member": {"type": "phone", "value": f"139{draw.randrange(MEMBERS):08d}"},
+            "member": _phone(draw),
             "points": 100,
             "tenders": [{"method": "stored_value", "amount": 5000}, tender],
         }
-        headers = {"Authorization": f"Bearer {key}", "Idempotency-Key": f"{run_id}-{n}"}
-        return "/v1/merchants/m1/checkouts", json_bytes(body), {**headers, "Content-Type": "application/json"}
+        return _posted(key, f"{run_id}-{n}", body)
 
     return request
 
 
-def plain(path: str) -> Request:
+def last_pieces(key: str) -> Request:
+    """Everybody wants one of the few pieces that are left."""
+
+    def request(n: int) -> tuple[str, bytes, dict[str, str]]:
+        lines = [{"sku": LAST, "quantity": "1"}]
+        body = {"store_id": "s1", "order_no": f"last-{n}", "lines": lines, "tenders": [{"method": "cash"}]}
+        return _posted(key, f"last-{n}", body)
+
+    return request
+
+
+def far_checkout(key: str) -> Request:
+    """A coupon, points and goods in three far systems: held side by side, then confirmed side by side."""
+    run_id = uuid.uuid4().hex[:8]
+
+    def request(n: int) -> tuple[str, bytes, dict[str, str]]:
+        body = {
+            "store_id": "s1",
+            "order_no": f"{run_id}-{n}",
+            "lines": [{"sku": "S0001", "quantity": "1"}],
+            "member": {"type": "phone", "value": "13900000000"},
+            "coupons": [f"C{n}"],
+            "points": 100,
+            "tenders": [{"method": "cash"}],
+        }
+        return _posted(key, f"{run_id}-{n}", body)
+
+    return request
+
+
+def lookup(key: str) -> Request:
+    """One call of an adapter, and nothing else: a member is looked up in a far system."""
+
+    def request(n: int) -> tuple[str, bytes, dict[str, str]]:
+        return _posted(key, "", {"type": "phone", "value": f"139{n:08d}"}, "/v1/merchants/m1/members/lookup")
+
+    return request
+
+
+def forwarded() -> Request:
+    """The same look-up for the proxy."""
+
+    def request(n: int) -> tuple[str, bytes, dict[str, str]]:
+        body = {"type": "phone", "value": f"139{n:08d}"}
+        return "/pass", json_bytes(body), {"Content-Type": "application/json"}
+
+    return request
+
+
+def plain() -> Request:
+    """An order for the bare Flask route."""
+
     def request(n: int) -> tuple[str, bytes, dict[str, str]]:
         body = {"order_no": f"o{n}", "lines": [{"sku": "A", "quantity": "1"}] * 3}
-        return path, json_bytes(body), {"Content-Type": "application/json"}
+        return "/echo", json_bytes(body), {"Content-Type": "application/json"}
 
     return request
-
-
-def measure(count: int = 2000) -> dict[str, Measured]:
-    """All runs, in one go on one machine; progress is printed."""
-    found: dict[str, Measured] = {}
-
-    def note(name: str, result: Measured) -> None:
-        found[name] = result
-        print(result.line(), flush=True)
-
-    folder = Path(tempfile.mkdtemp(prefix="bench-"))
-    json_port, proxy_port = free_port(), free_port()
-    with process(gunicorn("benchmarks.peers:json_app", json_port)) as server:
-        wait_for(f"http://127.0.0.1:{json_port}/")
-        run("warm-up", json_port, server.pid, 16, 500, plain("/echo"))
-        note("flask", run("bare Flask JSON route", json_port, server.pid, 16, count, plain("/echo")))
-        upstream = f"http://127.0.0.1:{json_port}/echo"
-        with process(gunicorn("benchmarks.peers:proxy_app", proxy_port), UPSTREAM=upstream) as proxy:
-            wait_for(f"http://127.0.0.1:{proxy_port}/")
-            run("warm-up", proxy_port, proxy.pid, 16, 300, plain("/pass"))
-            note("proxy", run("six-line Flask proxy (requests)", proxy_port, proxy.pid, 16, count, plain("/pass")))
-    with shop(folder / "shop") as (port, pid, key):
-        run("warm-up", port, pid, 16, 300, checkout(key, wallet=False, seed=9))
-        for clients in (1, 16):
-            name = "checkout, adapters embedded"
-            note(f"embedded{clients}", run(name, port, pid, clients, count, checkout(key, wallet=False)))
-        note(
-            "hot",
-            run("checkout, embedded, all on one SKU", port, pid, 16, count, checkout(key, wallet=False, hot=True)),
-        )
-        run("warm-up", port, pid, 16, 100, checkout(key, wallet=True, seed=8))
-        for clients in (1, 16):
-            name = "checkout, the wallet over its socket"
-            note(f"socket{clients}", run(name, port, pid, clients, count // 4, checkout(key, wallet=True, seed=2)))
-    return found
-
-
-if __name__ == "__main__":
-    results = measure()
-    print(f"P4  CPU a checkout / bare Flask: {results['embedded16'].cpu_us / results['flask'].cpu_us:.2f} (gate 7)")
-    print(f"P11 one SKU / spread: {results['hot'].per_second / results['embedded16'].per_second:.2f} (gate 0.9)")

@@ -7,12 +7,16 @@ import json
 import os
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 TICK = os.sysconf("SC_CLK_TCK")
+
+#: Path, body and headers of the n-th request.
+Request = Callable[[int], tuple[str, bytes, dict[str, str]]]
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,11 @@ class Measured:
     p50_ms: float
     p99_ms: float
     cpu_us: float
-    failures: int
+    statuses: Counter[int] = field(default_factory=Counter)
+
+    @property
+    def failures(self) -> int:
+        return sum(count for status, count in self.statuses.items() if status not in (200, 201))
 
     def line(self) -> str:
         bad = f"  FAILED {self.failures}" if self.failures else ""
@@ -34,6 +42,18 @@ class Measured:
             f"{self.name:<44}{self.clients:>3} clients {self.per_second:>8.0f}/s  p50 {self.p50_ms:>7.2f} ms  "
             f"p99 {self.p99_ms:>7.2f} ms  CPU {self.cpu_us:>7.0f} µs{bad}"
         )
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "clients": self.clients,
+            "count": self.count,
+            "per_second": round(self.per_second, 1),
+            "p50_ms": round(self.p50_ms, 2),
+            "p99_ms": round(self.p99_ms, 2),
+            "cpu_us": round(self.cpu_us),
+            "failures": self.failures,
+        }
 
 
 def children(pid: int) -> list[int]:
@@ -64,61 +84,61 @@ def cpu_seconds(pids: list[int]) -> float:
     return total / TICK
 
 
-def run(
-    name: str,
-    port: int,
-    pid: int,
-    clients: int,
-    count: int,
-    request: Callable[[int], tuple[str, bytes, dict[str, str]]],
-) -> Measured:
-    """Send ``count`` requests over ``clients`` connections; ``request`` gives path, body and headers of the n-th."""
-    prepared = [request(n) for n in range(count)]
-    latencies: list[float] = []
-    failures: list[Any] = []
-    lock, cursor = threading.Lock(), iter(range(count))
-
-    def client() -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-        mine: list[float] = []
-        while True:
-            with lock:
-                n = next(cursor, None)
-            if n is None:
-                break
-            path, body, headers = prepared[n]
-            begun = time.perf_counter()
-            connection.request("POST", path, body, headers)
-            reply = connection.getresponse()
-            text = reply.read()
-            mine.append(time.perf_counter() - begun)
-            if reply.status not in (200, 201):
-                failures.append((reply.status, text[:200]))
-        connection.close()
-        with lock:
-            latencies.extend(mine)
-
+def run(name: str, port: int, pid: int, clients: int, count: int, request: Request) -> Measured:
+    """Send ``count`` requests over ``clients`` connections to the server whose processes begin at ``pid``."""
+    load = _Load(port, [request(n) for n in range(count)])
     pids = children(pid)
     before, begun = cpu_seconds(pids), time.perf_counter()
-    threads = [threading.Thread(target=client) for _ in range(clients)]
+    threads = [threading.Thread(target=load.client) for _ in range(clients)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     took, used = time.perf_counter() - begun, cpu_seconds(pids) - before
-    latencies.sort()
-    if failures:
-        print(f"  first failure: {failures[0]}")
+    latencies = sorted(load.latencies)
     return Measured(
         name,
         clients,
         count,
         count / took,
         latencies[len(latencies) // 2] * 1000,
-        latencies[int(len(latencies) * 0.99) - 1] * 1000,
+        latencies[max(0, int(len(latencies) * 0.99) - 1)] * 1000,
         used / count * 1_000_000,
-        len(failures),
+        load.statuses,
     )
+
+
+class _Load:
+    """Requests that threads take one after the other."""
+
+    def __init__(self, port: int, prepared: list[tuple[str, bytes, dict[str, str]]]) -> None:
+        self.port, self.prepared = port, prepared
+        self.latencies: list[float] = []
+        self.statuses: Counter[int] = Counter()
+        self._lock, self._cursor = threading.Lock(), iter(range(len(prepared)))
+
+    def client(self) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        mine: list[float] = []
+        statuses: Counter[int] = Counter()
+        while (n := self._next()) is not None:
+            path, body, headers = self.prepared[n]
+            begun = time.perf_counter()
+            connection.request("POST", path, body, headers)
+            reply = connection.getresponse()
+            text = reply.read()
+            mine.append(time.perf_counter() - begun)
+            if reply.status >= 500:
+                print(f"  {reply.status}: {text[:200].decode(errors='replace')}", flush=True)
+            statuses[reply.status] += 1
+        connection.close()
+        with self._lock:
+            self.latencies.extend(mine)
+            self.statuses += statuses
+
+    def _next(self) -> int | None:
+        with self._lock:
+            return next(self._cursor, None)
 
 
 def json_bytes(value: Any) -> bytes:

@@ -1,4 +1,8 @@
-"""The shop that is measured: members, coupons, goods in the house; a wallet on a socket; real gunicorn, 2 × 8."""
+"""The shops that are measured, under real gunicorn, 2 processes × 8 threads.
+
+One has members, goods and the till in the house, and a wallet on a socket; the other has goods, coupons and points in
+three systems of its own, each a process with a socket.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +12,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import requests
@@ -19,11 +24,14 @@ from gateway.app import build_parts
 from gateway.demo.stage import free_port
 from gateway.domain.common import Secret
 from gateway.domain.membership import Identity, IdentityType
-from gateway.store.port import Tx
+from gateway.store.port import Tx, open_database
 from plugins.house import members, stock
 from plugins.house.adapter import insert_identity, insert_member
 
+ROOT = Path(__file__).resolve().parents[1]
 MEMBERS, SKUS = 200, 1000
+#: An article of which there are few: how many, in whole pieces.
+LAST, LAST_ON_HAND = "LAST", 50
 ROUTES = """
 [[routes]]
 family = "membership"
@@ -76,6 +84,35 @@ connection = "alipay"
 """
 
 
+FAR = """
+[merchant]
+id = "m1"
+name = "远方"
+[[stores]]
+id = "s1"
+name = "一店"
+{connections}
+[[routes]]
+family = "membership"
+connection = "members"
+[[routes]]
+family = "coupons"
+connection = "coupons"
+[[routes]]
+family = "stock"
+connection = "goods"
+[pricing.points]
+rule = {{ points = 100, amount = 100 }}
+"""
+FAR_CONNECTION = """
+[connections.{name}]
+adapter = "bench-far"
+[connections.{name}.settings]
+url = "http://{address}"
+silent = {silent}
+"""
+
+
 @contextmanager
 def process(command: list[str], **env: str) -> Iterator[subprocess.Popen[str]]:
     """A process of ours that ends with the block."""
@@ -115,15 +152,40 @@ def seed(tx: Tx) -> None:
         insert_identity(tx, "m1", ref, "phone", members.digest_of(identity, "m1"))
     for n in range(SKUS):
         stock.set_level(tx, "m1", "s1", f"S{n:04d}", 1_000_000_000)
-        doc = {"sku": f"S{n:04d}", "name": f"商品{n}", "unit_amount": 12_800 + n}
-        row = {"sku": doc["sku"], "doc": json.dumps(doc)}
+    stock.set_level(tx, "m1", "s1", LAST, LAST_ON_HAND * 1000)
+    seed_products(tx)
+
+
+def seed_products(tx: Tx) -> None:
+    """The product library."""
+    for sku in [LAST, *(f"S{n:04d}" for n in range(SKUS))]:
+        doc = {"sku": sku, "name": f"商品{sku}", "unit_amount": 12_800 + int(sku[1:] if sku[1:].isdigit() else 0)}
+        row = {"sku": sku, "doc": json.dumps(doc)}
         sql = "INSERT INTO products (merchant, sku, name, doc, as_of) VALUES ('m1', :sku, :sku, :doc, 0)"
         tx.execute(sql, row)
 
 
+@dataclass(frozen=True)
+class Shop:
+    """A gateway at work: its port, the pid of gunicorn's master, a key, the configuration."""
+
+    port: int
+    pid: int
+    key: str
+    config: Path
+
+    def on_hand(self, sku: str) -> int:
+        """What the house's books say is there, in thousandths."""
+        database = open_database(f"sqlite:///{self.config.parent / 'data' / 'gateway.db'}")
+        sql = "SELECT on_hand FROM house_stock WHERE sku = :sku"
+        found = database.read(lambda tx: tx.one(sql, {"sku": sku}))
+        database.close()
+        return int(found["on_hand"]) if found is not None else 0
+
+
 @contextmanager
-def shop(folder: Path, wallet_latency_ms: int = 0) -> Iterator[tuple[int, int, str]]:
-    """The gateway on this shop: its port, the pid of gunicorn's master, and a key."""
+def shop(folder: Path, wallet_latency_ms: int = 0) -> Iterator[Shop]:
+    """The gateway on the shop with the house and a wallet."""
     folder.mkdir(parents=True)
     wallet = folder / "alipay"
     command = [sys.executable, "-m", "gateway.cli", "simulate", "alipay", "--data", str(wallet)]
@@ -133,16 +195,77 @@ def shop(folder: Path, wallet_latency_ms: int = 0) -> Iterator[tuple[int, int, s
         text = MERCHANT.format(
             wallet=WALLET.format(address=told["addresses"]["gateway"], data=wallet, **who), routes=ROUTES
         )
-        (folder / "merchants").mkdir()
-        (folder / "merchants" / "m1.toml").write_text(text, encoding="utf-8")
-        port = free_port()
-        config = folder / "gateway.toml"
-        config.write_text(f'data = "data"\nmerchants = ["merchants/*.toml"]\n[server]\nport = {port}\n')
-        parts = build_parts(config)
-        parts.database.tx(seed)
-        key, _ = create_key(parts.database, name="bench")
-        parts.close()
-        serve = [sys.executable, "-m", "gateway.cli", "serve", "--config", str(config)]
-        with process(serve) as server:
-            wait_for(f"http://127.0.0.1:{port}/healthz")
-            yield port, server.pid, key
+        with _gateway(folder, text, seed) as found:
+            yield found
+
+
+@contextmanager
+def far_shop(folder: Path, latency_ms: int, *, silent: bool) -> Iterator[tuple[Shop, str]]:
+    """The gateway on the shop with three systems of ``latency_ms`` each, and the address of the members' system.
+
+    ``silent``: looking up members costs no message.
+    """
+    folder.mkdir(parents=True)
+    with ExitStack() as stack:
+        addresses = {name: stack.enter_context(_far(folder / name, latency_ms)) for name in FAR_NAMES}
+        words = {"silent": json.dumps(silent)}
+        connections = (FAR_CONNECTION.format(name=name, address=at, **words) for name, at in addresses.items())
+        text = FAR.format(connections="".join(connections))
+        path = f"{_plugin(folder / 'plugin')}{os.pathsep}{ROOT}"
+        yield stack.enter_context(_gateway(folder, text, seed_products, PYTHONPATH=path)), addresses["members"]
+
+
+FAR_NAMES = ("members", "coupons", "goods")
+
+
+@contextmanager
+def _far(folder: Path, latency_ms: int) -> Iterator[str]:
+    """One far system in a process of its own; its address."""
+    with process([sys.executable, "-m", "benchmarks.far", str(folder)], PYTHONPATH=str(ROOT)) as simulator:
+        told = json.loads(simulator.stdout.readline())  # type: ignore[union-attr]
+        faults = [{"name": "latency", "value": latency_ms}] if latency_ms else []
+        requests.put(f"{told['panel']}/faults", json={"faults": faults}, timeout=5).raise_for_status()
+        yield told["addresses"]["far"]
+
+
+def _plugin(folder: Path) -> Path:
+    """An installed distribution, as far as finding plugins goes, that declares the benchmark's adapter."""
+    about = folder / "bench_far-1.0.dist-info"
+    about.mkdir(parents=True)
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: bench-far\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text("[o2o_gateway.plugins]\nbench-far = benchmarks.far\n")
+    return folder
+
+
+@contextmanager
+def _gateway(folder: Path, merchant: str, fill: Callable[[Tx], None], **env: str) -> Iterator[Shop]:
+    (folder / "merchants").mkdir()
+    (folder / "merchants" / "m1.toml").write_text(merchant, encoding="utf-8")
+    port, config = free_port(), folder / "gateway.toml"
+    plugins = '[plugins]\nallow = ["first-party", "bench-far"]\n'
+    server = f"[server]\nport = {port}\nconsole_port = 0\n"
+    config.write_text(f'data = "data"\nmerchants = ["merchants/*.toml"]\n{plugins}{server}')
+    made = subprocess.run(
+        [sys.executable, "-m", "benchmarks.shop", str(config), fill.__name__],
+        env={**os.environ, "PYTHONPATH": str(ROOT), **env},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    serve = [sys.executable, "-m", "gateway.cli", "serve", "--config", str(config)]
+    with process(serve, **env) as gateway:
+        wait_for(f"http://127.0.0.1:{port}/healthz")
+        yield Shop(port, gateway.pid, made.stdout.split()[-1], config)
+
+
+def main(config: str, fill: str) -> None:
+    """Make the database of a shop, and print a key; a process of its own, so that it sees the shop's plugins."""
+    parts = build_parts(Path(config))
+    parts.database.tx({"seed": seed, "seed_products": seed_products}[fill])
+    key, _ = create_key(parts.database, name="bench")
+    parts.close()
+    print(key)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
