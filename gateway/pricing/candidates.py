@@ -6,7 +6,7 @@ from typing import Final
 
 from gateway.pricing.effects import Candidate
 from gateway.pricing.eligibility import barred, lines_in_scope
-from gateway.pricing.model import Basket, Benefit
+from gateway.pricing.model import FOR_AN_ARTICLE, Basket, Benefit
 
 PHASES: Final = {"item": 0, "member": 1, "order": 2, "coupon": 3}
 
@@ -43,7 +43,7 @@ def _targets(
         if gift is None:
             return items, tuple(i for i in discountable if i not in scope)
         return items, tuple(i for i in scope if i not in items)
-    if benefit.action == "exchange" or (benefit.action == "count_pass" and benefit.sku is not None):
+    if benefit.sku is not None and benefit.kind in FOR_AN_ARTICLE:
         return tuple(i for i in scope if lines[i].sku == benefit.sku), scope
     return scope, scope
 

@@ -28,9 +28,11 @@ def _no_constant(name: str) -> NoReturn:
 
 
 def read_document(data: bytes) -> dict[str, Any]:
-    """A JSON object, strictly: UTF-8, no member twice, no NaN. Raises `PricingErrors`."""
+    """A JSON object, strictly: UTF-8 (a byte order mark is passed over), no member twice, no NaN. Raises `PricingErrors`."""
+    if not data.strip():
+        raise fail("", "is empty")
     try:
-        document = json.loads(data.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_constant)
+        document = json.loads(data.decode("utf-8-sig"), object_pairs_hook=_once, parse_constant=_no_constant)
     except RecursionError as error:
         raise fail("", "is nested too deeply") from error
     except ValueError as error:  # UnicodeDecodeError and JSONDecodeError too

@@ -107,6 +107,8 @@ def _sum(result: Mapping[str, Any]) -> list[str]:
     rows.append(["payable", format_yuan(result["payable_amount"])])
     if result["forfeited_amount"]:
         rows.append(["(forfeited)", format_yuan(result["forfeited_amount"])])
+    if result["points"]["earned"]:
+        rows.append([f"({result['points']['earned']} points earned)", ""])
     return table("Sum", ["", result["currency"]], rows, 1)
 
 
@@ -124,12 +126,12 @@ def _paid(result: Mapping[str, Any]) -> list[str]:
 
 
 def _parties(result: Mapping[str, Any]) -> list[str]:
-    if len({entry["party"] for entry in result["settlement"]}) < 2:
-        return []
     rows = [
         [entry["party"], entry["kind"], format_yuan(entry["basis_amount"]), format_yuan(entry["amount"])]
         for entry in result["settlement"]
     ]
+    if len({entry["party"] for entry in result["settlement"]}) < 2:
+        rows = []  # one party has it all
     rows += [[f"guide {c['guide_id']}", "commission", "", format_yuan(c["amount"])] for c in result["commission"]]
     return table("Settlement", ["party", "kind", "basis", "amount"], rows, 2)
 
@@ -142,5 +144,12 @@ def _refund(number: int, refund: Mapping[str, Any], result: Mapping[str, Any]) -
     rows += [[f"to {tender['id']}", "", format_yuan(tender["amount"])] for tender in refund["tenders"]]
     rows += [[f"kept for {d['id']}", "", format_yuan(d["amount"])] for d in refund["deductions"]]
     rows += [[f"coupon {coupon['code']}", coupon["status"], ""] for coupon in refund["coupons"]]
+    rows += [[f"gift {gift['id']}", gift["status"], ""] for gift in refund["gifts"]]
+    for reward in refund["rewards"]:
+        rows.append([f"{reward['id']} cancelled", "", format_yuan(reward["cancelled_amount"])])
+        rows.append([f"{reward['id']} clawed back", "", format_yuan(reward["clawed_back_amount"])])
+    for word in ("returned", "revoked"):
+        if refund["points"][word]:
+            rows.append([f"points {word}", str(refund["points"][word]), ""])
     rows.append(["altogether", "", format_yuan(refund["amount"])])
     return table(f"Refund {number} ({refund['policy']})", ["", "", result["currency"]], rows, 1)

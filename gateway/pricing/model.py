@@ -10,6 +10,7 @@ from datetime import date, datetime
 from typing import Any, Final
 
 EMPTY: Final[frozenset[str]] = frozenset()
+FOR_AN_ARTICLE: Final = ("exchange", "count_pass", "group_buy")  # coupons whose `sku` says what they are for
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,7 +135,9 @@ def _parse_who(parent: Reader) -> Who | None:
     if not parent.has("members"):
         return None
     reader = Reader(parent.data["members"], f"{parent.pointer}/members", parent.notes, _WHO)
-    return Who(reader.names("tiers"), reader.names("tags"), reader.flag("first_order", False))
+    tiers, tags = reader.names("tiers"), reader.names("tags")
+    first_order = reader.flag("first_order", False)
+    return Who(tiers, tags, first_order) if tiers or tags or first_order else None  # empty lists ask for nothing
 
 
 def _parse_limits(parent: Reader) -> Limits | None:
@@ -195,9 +197,9 @@ def _parse_tier(reader: Reader, kind: str) -> Tier:
     if kind == "add_on":
         given.discard("gift")
     if wanted and len(given & wanted) != 1:
-        reader.notes.add(reader.pointer, f"a {kind} campaign needs one of {', '.join(sorted(wanted))} here")
+        reader.notes.add(reader.pointer, f"{kind} needs {' or '.join(sorted(wanted))} here")
     for name in sorted(given - wanted):
-        reader.note(name, f"does not belong to a {kind} campaign")
+        reader.note(name, f"does not belong to {kind}")
     if kind == "every_amount_off" and not (tier.threshold_amount or tier.threshold_quantity):
         reader.note("threshold_amount", "must be above 0")
     return tier
@@ -258,7 +260,8 @@ def parse_campaign(document: object, pointer: str, notes: Notes) -> Benefit:
     """One campaign; what is wrong goes to `notes`, and the result is then not to be used."""
     reader = Reader(document, pointer, notes, _CAMPAIGN)
     kind = reader.choice("kind", CAMPAIGN_KINDS)
-    tiers = _parse_tiers(reader, kind)
+    known = reader.data.get("kind") in CAMPAIGN_KINDS  # else what it needs is not known either
+    tiers = _parse_tiers(reader, kind) if known else (Tier(0),)
     stage = reader.choice("stage", STAGES, "member" if kind == "member_rate" else "order")
     return Benefit(
         id=reader.text("id"),
@@ -311,6 +314,8 @@ def _coupon_tier(reader: Reader, kind: str) -> Tier:
     threshold = reader.integer("threshold_amount", 0)
     if kind == "percent":
         return Tier(threshold, rate_bp=reader.rate("rate_bp"))
+    if kind == "group_buy" and reader.has("sku") and not (reader.has("face_amount") or reader.has("off_amount")):
+        return Tier(threshold)  # bought for an article, whatever it costs
     if kind in ("cash", "group_buy"):
         first, other = ("off_amount", "face_amount") if kind == "cash" else ("face_amount", "off_amount")
         return Tier(
@@ -342,12 +347,14 @@ def parse_coupon(document: object, pointer: str, notes: Notes, within: bool = Fa
     kind = reader.choice("kind", COUPON_KINDS)
     if kind == "exchange":
         reader.text("sku")
+    tier = _coupon_tier(reader, kind) if reader.data.get("kind") in COUPON_KINDS else Tier(0)
+    by_article = kind == "group_buy" and tier.off_amount is None
     return Benefit(
         id=reader.text("code"),
         source="coupon",
         kind=kind,
-        action=COUPON_ACTIONS.get(kind, kind),
-        tiers=(_coupon_tier(reader, kind),),
+        action="exchange" if by_article else COUPON_ACTIONS.get(kind, kind),
+        tiers=(tier,),
         n=1,
         stage="coupon",
         repeat=False,

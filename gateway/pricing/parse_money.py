@@ -217,9 +217,8 @@ def _check_tenders(tenders: list[TenderPlan], parent: Reader) -> None:
         takes_its_own = (tender.method == "voucher" and tender.code) or tender.held_amount is not None
         if tender.amount is None and not tender.equal and not takes_its_own:
             open_ones.append(i)
-    for i in open_ones:
-        if i != len(tenders) - 1 or any(tender.equal for tender in tenders):
-            parent.note(f"tenders/{i}/amount", "only the last tender may leave out its amount")
+    for i in open_ones[:-1]:
+        parent.note(f"tenders/{i}/amount", "only one tender may leave out its amount: it takes the rest")
 
 
 def read_stored_value(parent: Reader) -> StoredValue | None:

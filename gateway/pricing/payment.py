@@ -10,7 +10,7 @@ from gateway.domain.money import half_up, largest_remainder
 from gateway.pricing.eligibility import barred, lines_in_scope
 from gateway.pricing.errors import PricingErrors, fail
 from gateway.pricing.fees import FeeResult
-from gateway.pricing.model import Basket, Benefit, PointsUse, StoredValue, TenderPlan
+from gateway.pricing.model import FOR_AN_ARTICLE, Basket, Benefit, PointsUse, StoredValue, TenderPlan
 from gateway.pricing.units import Units
 
 BUCKETS: Final = ("real", "gift", "prepaid")
@@ -173,7 +173,7 @@ class Till:
         """The lines in the voucher's scope and the fees on them, as positions; None for everything."""
         scope = voucher.scope
         every = tuple(range(len(self.basket.lines)))
-        if voucher.sku is not None and voucher.kind in ("count_pass", "exchange"):
+        if voucher.sku is not None and voucher.kind in FOR_AN_ARTICLE:
             every = tuple(i for i in every if self.basket.lines[i].sku == voucher.sku)
             return lines_in_scope(self.basket, scope, every)
         if scope is None:
@@ -196,6 +196,7 @@ class Till:
         if equal:
             for i, share in zip(equal, largest_remainder(left, [1] * len(equal)), strict=True):
                 results[i] = TenderResult(plans[i], share)
+            left = 0
         for i, result in enumerate(results):
             if result is None:
                 results[i] = TenderResult(plans[i], left)

@@ -95,7 +95,7 @@ def test_a_room_in_the_basket_opens_the_campaigns_of_the_room() -> None:
 @pytest.mark.parametrize(
     ("members", "member", "refused"),
     [
-        ({}, None, "member"),
+        ({}, None, None),
         ({"tiers": ["gold"]}, {"tier": "gold"}, None),
         ({"tiers": ["gold"]}, {"tier": "silver"}, "member"),
         ({"tags": ["vip", "staff"]}, {"tags": ["staff"]}, None),
