@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from gateway.sdk import Identity, IdentityType, Secret, Transaction
+from gateway.testing.postgres import PostgresServer
 from plugins.alipay.simulator import AlipaySimulator
 from plugins.house import coupons, members, stock
 from plugins.house.adapter import insert_identity, insert_member
@@ -98,10 +99,25 @@ def shop_file(wallet: AlipaySimulator) -> str:
     return file.replace("<alipay.data>", str(wallet.data))
 
 
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """An empty database of each kind; ``""`` is a file in the test's own folder."""
+    if request.param == "sqlite":
+        return ""
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    return server.new_database()
+
+
 @pytest.fixture
-def shop(tmp_path: Path) -> Iterator[House]:
+def shop(tmp_path: Path, database_url: str) -> Iterator[House]:
     simulator = AlipaySimulator(tmp_path / "alipay", {"latency_ms": "0"})
-    house = build(tmp_path, shop_file(simulator), {"alipay": simulator})
+    house = build(tmp_path, shop_file(simulator), {"alipay": simulator}, url=database_url)
     house.database.tx(seed)
     yield house
     house.stop()
