@@ -10,6 +10,7 @@ import click
 from gateway.pricing.documents import run_document
 from gateway.pricing.errors import PricingError, PricingErrors, fail
 from gateway.pricing.explain import explain
+from gateway.pricing.words import LANGUAGES
 
 MAX_BYTES = 16 * 1024 * 1024
 
@@ -28,7 +29,10 @@ def _no_constant(name: str) -> NoReturn:
 
 
 def read_document(data: bytes) -> dict[str, Any]:
-    """A JSON object, strictly: UTF-8 (a byte order mark is passed over), no member twice, no NaN. Raises `PricingErrors`."""
+    """A JSON object, strictly: UTF-8, no member twice, no NaN. A byte order mark is passed over.
+
+    Raises `PricingErrors`.
+    """
     if not data.strip():
         raise fail("", "is empty")
     try:
@@ -64,7 +68,8 @@ def _refuse(errors: tuple[PricingError, ...], as_table: bool) -> NoReturn:
 @click.command("price")
 @click.argument("file", metavar="FILE")
 @click.option("--explain", "as_table", is_flag=True, help="Tables for people instead of the document.")
-def price_command(file: str, as_table: bool) -> None:
+@click.option("--lang", type=click.Choice(LANGUAGES), default="en", help="The language of the tables.")
+def price_command(file: str, as_table: bool, lang: str) -> None:
     """Price the document in FILE ("-" is standard input) and apply its refunds.
 
     Prints the priced document as JSON. A document with an error is not priced: its paths are named, and the exit
@@ -74,4 +79,4 @@ def price_command(file: str, as_table: bool) -> None:
         result = run_document(read_document(_read(file)))
     except PricingErrors as errors:
         _refuse(errors.errors, as_table)
-    click.echo(explain(result) if as_table else json.dumps(result, ensure_ascii=False, indent=2), nl=not as_table)
+    click.echo(explain(result, lang) if as_table else json.dumps(result, ensure_ascii=False, indent=2), nl=not as_table)

@@ -55,8 +55,15 @@ def test_a_group_buy_voucher_for_an_article_pays_one_unit_of_it() -> None:
     voucher = {"id": "v", "method": "voucher", "code": "G", "count": 1}
     result = run(line("set", 12800, "2"), line("beer", 1000), coupons=[SET], tenders=[voucher, CODE])
     assert result["tenders"][0] == {
-        **{"id": "v", "method": "voucher", "amount": 12800, "code": "G", "count": 1},
-        **{"income_amount": 9900, "non_income_amount": 2900, "fee_amount": 495, "forfeited_amount": 0},
+        "id": "v",
+        "method": "voucher",
+        "amount": 12800,
+        "code": "G",
+        "count": 1,
+        "income_amount": 9900,
+        "non_income_amount": 2900,
+        "fee_amount": 495,
+        "forfeited_amount": 0,
     }
     assert result["splits"] == [
         {"line_id": "set", "tender_id": "v", "amount": 12800},
@@ -113,3 +120,12 @@ def test_tables_show_commissions_rewards_and_points_of_a_return() -> None:
     text = command("--explain", "-", text=json.dumps(document)).stdout
     for words in ("guide g1", "V50 cancelled", "V50 clawed back", "points returned", "240 points earned"):
         assert words in text
+
+
+def test_tables_in_chinese() -> None:
+    coupon = {"code": "C30", "kind": "cash", "off_amount": 3000, "threshold_amount": 20000}
+    document = basket(line("鞋", 15000), coupons=[coupon], select=["C30"], refunds=[{}])
+    text = command("--explain", "--lang", "zh", "-", text=json.dumps(document)).stdout
+    for words in ("商品行", "未达门槛", "还差 50.00", "应付", "退款 1 (按比例)"):
+        assert words in text
+    assert "payable" not in text
