@@ -18,6 +18,8 @@ UNKNOWN = "Unknown field."
 
 #: Matches a text without control characters and halves of surrogate pairs.
 plain_text = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]*\Z").match
+#: Much the same in the words of JSON Schema.
+PLAIN = r"^[^\u0000-\u001f\u007f]*$"
 _QUANTITY = re.compile(r"(?!0+(\.0+)?\Z)(0|[1-9][0-9]{0,5})(\.[0-9]{1,3})?\Z")
 _MOMENT = re.compile(
     r"20[0-9]{2}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9](:[0-5][0-9](\.[0-9]{1,6})?)?(Z|[+-][01][0-9]:[0-5][0-9])\Z"
@@ -79,8 +81,9 @@ class Text(fields.String):
 
     def __init__(self, low: int = 1, high: int = 64, pattern: re.Pattern[str] | None = None, **kwargs: Any) -> None:
         self.pattern = pattern
-        metadata = {"pattern": pattern_of(pattern)} if pattern else {}
-        metadata |= kwargs.pop("metadata", {})
+        metadata: dict[str, Any] = kwargs.pop("metadata", {})
+        if "enum" not in metadata:
+            metadata = {"pattern": pattern_of(pattern) if pattern else PLAIN} | metadata
         self.low, self.high = low, high
         limits = validate.Length(low, high, error="must have {min} to {max} characters")
         super().__init__(validate=limits, metadata=metadata, **kwargs)
