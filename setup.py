@@ -53,6 +53,7 @@ setup(
             "import-linter>=2.1",
             "mypy>=1.15",
             "openapi-spec-validator>=0.7",
+            "playwright>=1.50",
             "pytest>=9,<10",
             "pytest-timeout>=2.3",
             "pytest-xdist>=3.6",

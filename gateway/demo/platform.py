@@ -23,8 +23,8 @@ class Refused(Exception):
 class Platform:
     """A client of the API with one key."""
 
-    def __init__(self, url: str, key: str) -> None:
-        self.url = url
+    def __init__(self, url: str, key: str, patience_s: float = PATIENCE_S) -> None:
+        self.url, self.patience_s = url, patience_s
         self._session = requests.Session()
         self._session.trust_env = False
         self._session.headers["Authorization"] = f"Bearer {key}"
@@ -46,7 +46,7 @@ class Platform:
 
     def finished(self, path: str, resource: dict[str, Any], *until: str) -> dict[str, Any]:
         """Read a resource until it has one of these statuses."""
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + self.patience_s
         while resource["status"] not in until and time.monotonic() < deadline:
             time.sleep(0.3)
             resource = self.get(f"{path}/{resource['id']}")

@@ -23,6 +23,8 @@ from gateway.runtime import Merchant
 
 #: How long the story waits for what tills upload late, in seconds.
 LATE_UPLOADS_S = 30.0
+#: How long it waits for a checkout when a leg is broken on purpose.
+BROKEN_PATIENCE_S = 5.0
 
 
 def play(data: Path, port: int, *, once: bool, as_json: bool, broken: str = "") -> int:
@@ -60,6 +62,7 @@ def _break(stage: Stage, broken: str) -> None:
         if system not in stage.systems:
             raise StageError(f"--break names no system: {system!r}; there are: {', '.join(stage.systems)}")
         name, _, match = fault.partition("@")
+        stage.patience_s = BROKEN_PATIENCE_S
         stage.systems[system].faults({"name": name or "error", "match": match or "*"})
 
 

@@ -86,6 +86,8 @@ class Stage:
     data: Path
     port: int = 0
     console_port: int = 0
+    #: How long the story waits for something to end; shorter where a leg is broken on purpose.
+    patience_s: float = 30.0
     systems: dict[str, System] = field(default_factory=dict)
     gateway: subprocess.Popen[bytes] | None = None
     key: str = ""

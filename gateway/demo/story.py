@@ -27,7 +27,7 @@ class Day:
 
     def __init__(self, stage: Stage, story: Story) -> None:
         self.stage, self.story = stage, story
-        self.platform = Platform(stage.url, stage.key)
+        self.platform = Platform(stage.url, stage.key, stage.patience_s)
         self.run_no = secrets.token_hex(3).upper()
         self.kept: dict[str, Json] = {}
 
