@@ -25,7 +25,10 @@ demo: $(READY)  ## set everything up, tell the day's story, leave it running
 	$(BIN)/gateway demo $(ARGS)
 
 test: $(READY) lint types  ## the whole suite
-	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+	@# What fails beside others is run once more by itself: it is named either way, and broken if it fails again.
+	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS); status=$$?; test $$status -ne 1 || { \
+	  echo "--- the tests that failed, once more and alone ---"; \
+	  $(BIN)/python -m pytest -n 0 --last-failed --last-failed-no-failures none; status=$$?; }; exit $$status
 
 fast: $(READY)  ## the suite without what takes more than seconds
 	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow" $(ARGS)
