@@ -41,9 +41,9 @@ def install_api(app: Flask, parts: Parts) -> None:
 
 
 def _finish(response: Response) -> Response:
-    headers = response.headers
-    headers["X-Request-Id"] = problems.request_id()
-    headers["X-Content-Type-Options"] = "nosniff"
-    if "Cache-Control" not in headers:
-        headers["Cache-Control"] = "no-store"
+    if isinstance(response, serving.Ready):
+        return response
+    response.headers["X-Request-Id"] = problems.request_id()
+    for name, value in serving.ALWAYS.items():
+        response.headers.setdefault(name, value)
     return response

@@ -6,7 +6,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from flask import Flask, Response, request
+from flask import Flask, Request, Response
+from flask.globals import request_ctx
+from werkzeug.datastructures import Headers
 
 from gateway.api import metrics, problems
 from gateway.api.auth import Authenticator
@@ -22,6 +24,15 @@ from gateway.engine.service import Asked
 from gateway.store.journal import dump
 
 _JSON = "application/json"
+#: What every reply carries.
+ALWAYS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
+
+
+class Ready(Response):
+    """A reply whose headers are all there, in ASCII: nothing of them is worked out again."""
+
+    def get_wsgi_headers(self, environ: object) -> Headers:
+        return self.headers
 
 
 def install(app: Flask, parts: Parts, authenticate: Authenticator) -> None:
@@ -49,11 +60,12 @@ def _endpoint(operation: Operation, parts: Parts, authenticate: Authenticator) -
 
 def _answer(operation: Operation, parts: Parts, authenticate: Authenticator, ids: dict[str, str]) -> Response:
     parts.start_recovery()
+    request = request_ctx.request  # itself, because every look through Flask's proxy costs
     key = authenticate(request.environ.get("HTTP_AUTHORIZATION"))
     _permit(operation, parts, key, ids)
     ask = Ask(parts, key, ids, {})
     if operation.method == "POST":
-        _read_body(operation, ask)
+        _read_body(operation, ask, request)
     ask.query = load_query(operation.query_schema, read_query(request))
     return _response(operation, operation.view(ask))
 
@@ -68,7 +80,7 @@ def _permit(operation: Operation, parts: Parts, key: ApiKey, ids: dict[str, str]
         raise Problem("not-found", "no such merchant")
 
 
-def _read_body(operation: Operation, ask: Ask) -> None:
+def _read_body(operation: Operation, ask: Ask, request: Request) -> None:
     raw: Any = read_json(request, required=operation.body is not None)
     if raw is None and operation.body is None:
         raw = {}
@@ -84,14 +96,13 @@ def _read_body(operation: Operation, ask: Ask) -> None:
 
 
 def _response(operation: Operation, answer: Json | Reply) -> Response:
+    headers = {**ALWAYS, "X-Request-Id": problems.request_id()}
     if not isinstance(answer, Reply):
-        return Response(dump(answer), min(operation.returns), content_type=_JSON)
-    body_type = _JSON if answer.status < 400 else problems.CONTENT_TYPE
-    response = Response(answer.body, answer.status, content_type=body_type)
+        return Ready(dump(answer), min(operation.returns), {**headers, "Content-Type": _JSON})
+    headers["Content-Type"] = _JSON if answer.status < 400 else problems.CONTENT_TYPE
     if answer.location:
-        response.headers["Location"] = answer.location
+        headers["Location"] = answer.location
     if answer.replayed:
-        response.headers["Idempotency-Replayed"] = "true"
-    for name, value in answer.headers.items():
-        response.headers[name] = value
-    return response
+        headers["Idempotency-Replayed"] = "true"
+    made = Ready if answer.location.isascii() else Response
+    return made(answer.body, answer.status, {**headers, **answer.headers})

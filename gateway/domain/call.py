@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,6 +19,9 @@ class Transaction(Protocol):
 
     def execute(self, sql: str, params: Mapping[str, Any] = ...) -> int:
         """Run a statement; return the number of rows touched."""
+
+    def execute_many(self, sql: str, rows: Sequence[Mapping[str, Any]]) -> int:
+        """Run a statement once a row; return the number of rows touched in all."""
 
     def one(self, sql: str, params: Mapping[str, Any] = ...) -> Any:
         """The first row, or ``None``."""

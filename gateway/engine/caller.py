@@ -112,7 +112,7 @@ class RuntimeCaller:
             deadline=datetime.fromtimestamp(effect.deadline / 1000, UTC),
             attempt=op.attempts,
             trace=effect.trace,
-            steps=tuple(Step(name=s["name"], ref=s["ref"], done=s["done"]) for s in op.steps),
+            steps=tuple(Step(name=s["name"], ref=s["ref"], done=s["done"]) for s in op.steps) if op.steps else (),
             tx=tx,
             journal=lambda step: effect.step({"name": step.name, "ref": step.ref, "done": step.done}),
         )

@@ -25,7 +25,7 @@ from gateway.engine.views import checkout_view, moment, quote_view
 from gateway.store import holds as holds_sql
 from gateway.store import journal as sql
 from gateway.store.listings import checkouts_sql
-from gateway.store.port import Tx
+from gateway.store.port import Row, Tx
 
 #: How long a quote's price is honoured, in milliseconds.
 QUOTE_LIVES = 15 * 60 * 1000
@@ -110,10 +110,9 @@ class Checkouts:
 
     def create(self, asked: Asked, request: Json, *, may_price: bool = False) -> Reply:
         """Settle a checkout. The reply is 201, 202, or a problem; the same key gives the same reply again."""
-        stored = self.engine.stored(asked)
+        stored = self._stored(asked, request["order_no"])
         if stored is not None:
             return stored
-        self._refuse_used_number(asked.merchant, request["order_no"])
         began = self.engine.clock.now()
         priced = self._price(asked.merchant, request, may_price)
         self._expected(priced, request)
@@ -132,12 +131,24 @@ class Checkouts:
             problem.extra["quote"] = quote_of(self._price(merchant_id, request, may_price))
         return problem
 
-    def _refuse_used_number(self, merchant_id: str, order_no: str) -> None:
-        row = self.engine.journal.read(lambda tx: sql.saga_by_number(tx, merchant_id, Kind.CHECKOUT, order_no))
-        if row is not None:
-            location = f"/v1/merchants/{merchant_id}/checkouts/{row['id']}"
+    def _stored(self, asked: Asked, order_no: str) -> Reply | None:
+        """The reply to this request if it was made before. Raises ``duplicate-order`` for another with its number."""
+
+        def look(tx: Tx) -> tuple[bool, Row | None]:
+            known = sql.key(tx, asked.merchant, asked.key) is not None
+            return known, sql.saga_by_number(tx, asked.merchant, Kind.CHECKOUT, order_no)
+
+        known, used = self.engine.journal.read(look)
+        if known:
+            stored = self.engine.stored(asked)
+            if stored is not None:
+                return stored
+            _, used = self.engine.journal.read(look)  # what nothing was sent of has been forgotten, its number too
+        if used is not None:
+            location = f"/v1/merchants/{asked.merchant}/checkouts/{used['id']}"
             detail = f"the order number {order_no!r} has been used; read Location"
-            raise Problem("duplicate-order", detail, location=location, extra={"checkout_id": row["id"]})
+            raise Problem("duplicate-order", detail, location=location, extra={"checkout_id": used["id"]})
+        return None
 
     def _expected(self, priced: Priced, request: Json) -> None:
         expected, payable = request.get("expected_payable_amount"), priced.quote["payable_amount"]

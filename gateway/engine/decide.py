@@ -78,8 +78,8 @@ class _Decider:
 
     # --- small words -------------------------------------------------------------------------------------------------
 
-    def _legs(self, phase: Phase) -> list[tuple[Leg, str]]:
-        return [(leg, hook) for leg in self.legs if (hook := leg.hooks.get(phase))]
+    def _legs(self, phase: Phase) -> tuple[tuple[Leg, str], ...]:
+        return self.saga.due(phase)
 
     def _go(self, state: State, **progress: object) -> None:
         self.decision.state = state

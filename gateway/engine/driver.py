@@ -279,13 +279,13 @@ class _Round:
 
     def _run_embedded(self, todo: Todo) -> None:
         effect = self._effect(todo)
-        name = f"{todo.leg}/{todo.hook}/{todo.turn}/{effect.op.attempts}"
-        result = self.failed.get(name) or self.caller.embedded(self.saga.merchant, effect, self.tx)
-        if isinstance(result, AdapterError) and name not in self.failed:
-            raise EmbeddedTrouble(name, result)
+        before = self.failed.get(_attempt(todo, effect.op)) if self.failed else None
+        if before is not None:
+            return self._apply_to(effect.op, todo.verb, rolled_back(before))
+        result = self.caller.embedded(self.saga.merchant, effect, self.tx)
         if isinstance(result, AdapterError):
-            result = rolled_back(result)
-        self._apply_to(effect.op, todo.verb, result)
+            raise EmbeddedTrouble(_attempt(todo, effect.op), result)
+        return self._apply_to(effect.op, todo.verb, result)
 
     def _can_be_built(self, todo: Todo) -> bool:
         """A payment code is never stored: after a crash before its first send, the charge can't be sent any more."""
@@ -458,6 +458,11 @@ class _Round:
             sql.resolve_task(self.tx, task["id"], self.now, sql.dump(resolution))
             told = {"task_id": task["id"], "leg": task["leg"], "kind": task["kind"]}
             self.events.append(("task.resolved", told))
+
+
+def _attempt(todo: Todo, op: Op) -> str:
+    """What names one attempt at an embedded change."""
+    return f"{todo.leg}/{todo.hook}/{todo.turn}/{op.attempts}"
 
 
 class Duplicate(Exception):

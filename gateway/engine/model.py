@@ -186,6 +186,7 @@ class Saga:
     version: int = 1
     refunded: int = 0
     _legs: tuple[Leg, ...] = ()
+    _due: dict[Phase, tuple[tuple[Leg, str], ...]] = field(default_factory=dict)
 
     def copy(self) -> Saga:
         """One whose state and progress may be changed without changing this one's; the document is shared."""
@@ -209,14 +210,23 @@ class Saga:
             self.version,
             self.refunded,
             self._legs,
+            self._due,
         )
 
     def legs(self) -> tuple[Leg, ...]:
         """The legs planned at acceptance and those of tenders added since; legs are added and never changed."""
         planned, added = self.doc["legs"], self.progress.get("legs", ())
         if len(self._legs) != len(planned) + len(added):
-            self._legs = tuple(leg_from(item) for item in (*planned, *added))
+            self._legs, self._due = tuple(leg_from(item) for item in (*planned, *added)), {}
         return self._legs
+
+    def due(self, phase: Phase) -> tuple[tuple[Leg, str], ...]:
+        """The legs that have something to do in a phase, with the hook that does it."""
+        legs = self.legs()
+        found = self._due.get(phase)
+        if found is None:
+            found = self._due[phase] = tuple((leg, hook) for leg in legs if (hook := leg.hooks.get(phase)))
+        return found
 
     def failure(self) -> Json | None:
         return self.progress.get("failure")

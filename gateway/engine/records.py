@@ -53,7 +53,7 @@ def saga_change(saga: Saga) -> dict[str, Any]:
     """The changing columns, for the update."""
     return {
         "id": saga.id,
-        "state": saga.state.value,
+        "state": str(saga.state),
         "progress": dump(saga.progress),
         "updated": saga.updated,
         "lease_until": saga.lease_until,
@@ -92,7 +92,7 @@ def op_row(op: Op, fence: int) -> dict[str, Any]:
         "hook": op.hook,
         "turn": op.turn,
         "connection": op.connection,
-        "state": op.state.value,
+        "state": str(op.state),
         "attempts": op.attempts,
         "queries": op.queries,
         "first_sent": op.first_sent,

@@ -31,7 +31,11 @@ class _Manager(pluggy.PluginManager):
 
 
 def build_relay(adapter: Adapter) -> Mapping[str, Callable[..., Any]]:
-    """The callers of an adapter's hooks by name. Raises ``PluginError`` if a hook is not there exactly once."""
+    """The callers of an adapter's hooks by name. Raises ``PluginError`` if a hook is not there exactly once.
+
+    A relay's hook has one implementation, with the spec's own arguments and nothing around it: calling that one is what
+    the manager would do.
+    """
     hooks = implemented_hooks(type(adapter))
     manager = _Manager(hooks)
     for family in sorted({FAMILY_OF[hook] for hook in hooks}):
@@ -45,4 +49,4 @@ def build_relay(adapter: Adapter) -> Mapping[str, Callable[..., Any]]:
     for hook, caller in callers.items():
         if len(caller.get_hookimpls()) != 1:
             raise PluginError(f"adapter {adapter.name!r}: an attribute of the instance hides the hook {hook}")
-    return callers
+    return {hook: caller.get_hookimpls()[0].function for hook, caller in callers.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from gateway.store.listings import one_of
 from gateway.store.port import Row, Tx
 
 _UPSERT = """
@@ -44,13 +45,14 @@ def delete_unseen(tx: Tx, merchant: str, before: int) -> int:
 
 def find(tx: Tx, merchant: str, asked: Iterable[str]) -> dict[str, str]:
     """Documents of articles by SKU, or by a bar code that belongs to one article alone."""
-    found: dict[str, str] = {}
-    for code in asked:
-        row = tx.one(
-            "SELECT doc FROM products WHERE merchant = :merchant AND sku = :sku AND deleted = 0",
-            {"merchant": merchant, "sku": code},
-        ) or _by_code(tx, merchant, code)
-        if row is not None:
+    codes = list(dict.fromkeys(asked))
+    if not codes:
+        return {}
+    among, values = one_of("sku", codes, "sku")
+    sql = f"SELECT sku, doc FROM products WHERE merchant = :merchant AND deleted = 0{among}"  # noqa: S608 - names only
+    found = {row["sku"]: row["doc"] for row in tx.all(sql, {"merchant": merchant, **values})}
+    for code in codes:
+        if code not in found and (row := _by_code(tx, merchant, code)) is not None:
             found[code] = row["doc"]
     return found
 

@@ -65,7 +65,7 @@ from gateway.sdk import (
     hookimpl,
 )
 from plugins.house import coupons, members, stock
-from plugins.house.ledger import Book
+from plugins.house.ledger import Book, Entry
 from plugins.house.schema import MIGRATIONS
 
 T = TypeVar("T")
@@ -302,31 +302,12 @@ class HouseAdapter(EmbeddedAdapter):
 
     @hookimpl
     def order_post(self, request: OrderPost, call: Call) -> Change:
-        book = self._book(call)
-        for tender in request.tenders:
-            book.write(
-                call,
-                "order_post",
-                f"{request.order_no}/{tender.tender_id}",
-                tender.amount,
-                request.site,
-                tender=tender.method.value,
-            )
+        self._book(call).write_all(call, "order_post", _tenders(request), request.site)
         return Done(ref=f"H{call.key[-12:]}")
 
     @hookimpl
     def order_return(self, request: OrderReturn, call: Call) -> Change:
-        book = self._book(call)
-        for tender in request.tenders:
-            book.write(
-                call,
-                "order_return",
-                f"{request.order_no}/{tender.tender_id}",
-                tender.amount,
-                request.site,
-                request.original.key,
-                tender=tender.method.value,
-            )
+        self._book(call).write_all(call, "order_return", _tenders(request), request.site, request.original.key)
         return Done(ref=f"H{call.key[-12:]}")
 
     @hookimpl
@@ -379,6 +360,13 @@ class HouseAdapter(EmbeddedAdapter):
         except members.Refusal as refusal:
             self._book(call).strike(call)
             return Declined(reason=refusal.reason)
+
+
+def _tenders(request: OrderPost | OrderReturn) -> list[Entry]:
+    return [
+        (f"{request.order_no}/{tender.tender_id}", tender.amount, {"tender": tender.method.value})
+        for tender in request.tenders
+    ]
 
 
 def insert_member(tx: Transaction, merchant: str, ref: str, display_name: str, tier: str = "", **balances: int) -> None:

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from gateway.sdk import Call, Site, Transaction
 
+_INSERT = """
+INSERT INTO house_ledger (key, merchant, hook, account, amount, detail, original, business_date, at)
+VALUES (:key, :merchant, :hook, :account, :amount, :detail, :original, :business_date, :at)
+ON CONFLICT DO NOTHING
+"""
+#: Account, amount and detail of a part of a change.
+Entry = tuple[str, int, Mapping[str, Any]]
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class Book:
     """The ledger within one transaction."""
 
@@ -28,7 +37,32 @@ class Book:
         **detail: Any,
     ) -> bool:
         """Write a change; False if it was written before: then nothing may be changed again."""
-        row = {
+        return self.tx.execute(_INSERT, self._row(call, hook, account, amount, site, original, detail)) == 1
+
+    def write_all(self, call: Call, hook: str, entries: Sequence[Entry], site: Site | None, original: str = "") -> bool:
+        """Write the parts of one change together; False if they were written before. Raises if some of them were."""
+        if not entries:
+            return False
+        if len(entries) == 1:
+            account, amount, detail = entries[0]
+            return self.write(call, hook, account, amount, site, original, **detail)
+        rows = [self._row(call, hook, account, amount, site, original, detail) for account, amount, detail in entries]
+        written = self.tx.execute_many(_INSERT, rows)
+        if written not in (0, len(rows)):
+            raise LookupError(f"{hook}: {written} of {len(rows)} parts were new")
+        return written > 0
+
+    def _row(
+        self,
+        call: Call,
+        hook: str,
+        account: str,
+        amount: int,
+        site: Site | None,
+        original: str,
+        detail: Mapping[str, Any],
+    ) -> dict[str, Any]:
+        return {
             "key": call.key,
             "merchant": self.merchant,
             "hook": hook,
@@ -39,15 +73,6 @@ class Book:
             "business_date": site.business_date.isoformat() if site else "",
             "at": self.now,
         }
-        return (
-            self.tx.execute(
-                "INSERT INTO house_ledger (key, merchant, hook, account, amount, detail, original, business_date, at)"
-                " VALUES (:key, :merchant, :hook, :account, :amount, :detail, :original, :business_date, :at)"
-                " ON CONFLICT DO NOTHING",
-                row,
-            )
-            == 1
-        )
 
     def strike(self, call: Call) -> None:
         """Take out what a refused change has written."""

@@ -144,17 +144,20 @@ class StoredValue:
         return self.book.tx.execute(sql, {**row, "merchant": self.book.merchant, "ref": ref}) == 1
 
     def reserve(self, request: ValueReserve, call: Any) -> Change:
-        known = self.book.entry(call.key, "value_reserve")
-        if known is not None:
-            return self._held(call, request.amount, json.loads(known["detail"]), replayed=True)
         row = by_ref(self.book.tx, self.book.merchant, request.account)
         if row is None or sum(row[name] for name in BUCKETS) < request.amount:
-            return Declined(reason=DeclineReason.INSUFFICIENT_VALUE)
+            return self._taken_before(request, call) or Declined(reason=DeclineReason.INSUFFICIENT_VALUE)
         taken = draw({name: row[name] for name in BUCKETS}, request.amount, request.order)
-        self.book.write(call, "value_reserve", request.account, request.amount, request.site, "", **taken)
+        if not self.book.write(call, "value_reserve", request.account, request.amount, request.site, "", **taken):
+            return self._taken_before(request, call) or self._held(call, request.amount, taken)
         if not self._move(request.account, taken, -1):
             raise Refusal(DeclineReason.INSUFFICIENT_VALUE)
         return self._held(call, request.amount, taken)
+
+    def _taken_before(self, request: ValueReserve, call: Any) -> Change | None:
+        """What the same change did when it was made before."""
+        known = self.book.entry(call.key, "value_reserve")
+        return self._held(call, request.amount, json.loads(known["detail"]), replayed=True) if known else None
 
     @staticmethod
     def _held(call: Any, amount: int, buckets: dict[str, int], replayed: bool = False) -> Done:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -20,8 +21,14 @@ from gateway.sdk import (
     StockReturn,
     Transaction,
 )
-from plugins.house.ledger import Book
+from plugins.house.ledger import Book, Entry
 from plugins.house.members import Refusal
+
+_MOVE = """
+UPDATE house_stock SET on_hand = on_hand + :on_hand, reserved = reserved + :reserved, updated = :now
+WHERE merchant = :merchant AND store_id = :store_id AND sku = :sku
+  AND reserved + :reserved >= 0 AND reserved + :reserved <= on_hand + :on_hand
+"""
 
 
 def levels(tx: Transaction, merchant: str, request: LevelsRequest, now: datetime) -> tuple[Level, ...]:
@@ -53,6 +60,12 @@ def _level(row: Any, now: datetime) -> Level:
     )
 
 
+def _entries(request: StockReserve | StockHeld | StockReturn) -> list[Entry]:
+    return [
+        (f"{request.store_id}/{item.sku}/{item.counter_id}", int(item.quantity * 1000), {}) for item in request.items
+    ]
+
+
 class Goods:
     """Stock of one merchant within one transaction."""
 
@@ -60,39 +73,53 @@ class Goods:
         self.book = book
 
     def _move(self, store_id: str, sku: str, on_hand: int, reserved: int) -> bool:
-        sql = (
-            "UPDATE house_stock SET on_hand = on_hand + :on_hand, reserved = reserved + :reserved, updated = :now"
-            " WHERE merchant = :merchant AND store_id = :store_id AND sku = :sku"
-            " AND reserved + :reserved >= 0 AND reserved + :reserved <= on_hand + :on_hand"
-        )
-        row = {"on_hand": on_hand, "reserved": reserved, "now": self.book.now, "sku": sku, "store_id": store_id}
-        return self.book.tx.execute(sql, {**row, "merchant": self.book.merchant}) == 1
+        return self._move_all(store_id, [(sku, on_hand, reserved)]) == 1
+
+    def _move_all(self, store_id: str, moves: Sequence[tuple[str, int, int]]) -> int:
+        """Move what is on hand and what is reserved of each SKU; how many moves were possible."""
+        book = self.book
+        rows = [
+            {
+                "on_hand": on_hand,
+                "reserved": reserved,
+                "now": book.now,
+                "sku": sku,
+                "store_id": store_id,
+                "merchant": book.merchant,
+            }
+            for sku, on_hand, reserved in moves
+        ]
+        return book.tx.execute(_MOVE, rows[0]) if len(rows) == 1 else book.tx.execute_many(_MOVE, rows)
 
     def reserve(self, request: StockReserve, call: Any) -> Change:
         """All or nothing; a SKU that the house does not count is not limited."""
-        taken: list[tuple[str, int]] = []
+        if not self.book.write_all(call, "stock_reserve", _entries(request), request.site):
+            return Done(ref=call.key, replayed=True)
+        wanted: dict[str, int] = {}
         for item in request.items:
-            quantity = int(item.quantity * 1000)
-            account = f"{request.store_id}/{item.sku}/{item.counter_id}"
-            if not self.book.write(call, "stock_reserve", account, quantity, request.site):
-                return Done(ref=call.key, replayed=True)
-            if self._move(request.store_id, item.sku, 0, quantity):
-                taken.append((item.sku, quantity))
-            elif self._counted(request.store_id, item.sku):
-                for sku, held in taken:
-                    self._move(request.store_id, sku, 0, -held)
-                raise Refusal(DeclineReason.OUT_OF_STOCK)
+            wanted[item.sku] = wanted.get(item.sku, 0) + int(item.quantity * 1000)
+        free = self._free(request.store_id, list(wanted))
+        if any(quantity > free.get(sku, quantity) for sku, quantity in wanted.items()):
+            raise Refusal(DeclineReason.OUT_OF_STOCK)
+        counted = [(sku, 0, quantity) for sku, quantity in wanted.items() if sku in free]
+        if self._move_all(request.store_id, counted) != len(counted):
+            raise LookupError("stock was taken although it was locked")
         return Done(ref=call.key)
 
-    def _counted(self, store_id: str, sku: str) -> bool:
-        return _row(self.book.tx, self.book.merchant, store_id, sku) is not None
+    def _free(self, store_id: str, skus: list[str]) -> dict[str, int]:
+        """What may be reserved of each SKU that is counted, locked until the transaction ends."""
+        names = {f"sku{index}": sku for index, sku in enumerate(skus)}
+        rows = self.book.tx.all(
+            "SELECT sku, on_hand - reserved AS free FROM house_stock WHERE merchant = :merchant"  # noqa: S608 - names
+            f" AND store_id = :store_id AND sku IN ({', '.join(f':{name}' for name in names)}) ORDER BY sku FOR UPDATE",
+            {"merchant": self.book.merchant, "store_id": store_id, **names},
+        )
+        return {row["sku"]: row["free"] for row in rows}
 
     def _each(self, request: StockHeld | StockReturn, call: Any, hook: str, on_hand: int, reserved: int) -> Change:
-        for item in request.items:
-            quantity = int(item.quantity * 1000)
-            account = f"{request.store_id}/{item.sku}/{item.counter_id}"
-            if self.book.write(call, hook, account, quantity, request.site, request.original.key):
-                self._move(request.store_id, item.sku, on_hand * quantity, reserved * quantity)
+        if self.book.write_all(call, hook, _entries(request), request.site, request.original.key):
+            quantities = [(item.sku, int(item.quantity * 1000)) for item in request.items]
+            self._move_all(request.store_id, [(sku, on_hand * each, reserved * each) for sku, each in quantities])
         return Done(ref=call.key)
 
     def confirm(self, request: StockHeld, call: Any) -> Change:
