@@ -124,7 +124,7 @@ def test_lists_hold_only_ones_own(gateway: Gateway, ids: dict[str, str]) -> None
     assert {item["merchant"] for item in near} == {"tea"}
     response = api.get("/v1/events?merchant=bun")
     assert (response.status_code, slug(response)) == (404, "not-found")
-    first = gateway.api("bun").get("/v1/events?limit=1").json["data"][0]
+    first = gateway.api("bun").get("/v1/events?limit=1&wait=5").json["data"][0]
     assert slug(api.get(f"/v1/events?after={first['id']}")) == "validation-error"
 
 
