@@ -149,17 +149,19 @@ class Till:
         if voucher.available is not None and plan.count > voucher.available:
             raise fail(f"{pointer}/count", f"only {voucher.available} are left")
         places = self._places(voucher)
+        if places == ():
+            raise fail(f"{pointer}/code", "cannot be used: scope")
         room = self.payable if places is None else sum(self.due[i] for i in places)
         if room < voucher.tiers[0].threshold_amount:
             raise fail(f"{pointer}/code", f"its threshold is missed by {voucher.tiers[0].threshold_amount - room} fen")
-        face = self._face(voucher, plan.count, places)
+        face = self._face(voucher, plan.count, places, f"{pointer}/count")
         amount = min(face, room, left) if plan.amount is None else plan.amount
         if amount > min(face, room):
             raise fail(f"{pointer}/amount", "is more than the voucher can pay here")
         forfeited = face - amount if voucher.no_change and face > amount else 0
         return TenderResult(plan, amount, voucher, forfeited, None, places)
 
-    def _face(self, voucher: Benefit, count: int, places: tuple[int, ...] | None) -> int:
+    def _face(self, voucher: Benefit, count: int, places: tuple[int, ...] | None, pointer: str) -> int:
         """What so many uses are worth: their face, or the dearest units of what a count pass is for."""
         each = voucher.face_amount or voucher.tiers[0].off_amount
         if each is not None:
@@ -167,6 +169,9 @@ class Till:
         lines = self.basket.lines
         inside = range(len(lines)) if places is None else [place for place in places if place < len(lines)]
         units = tuple(i for i in inside if voucher.sku is None or lines[i].sku == voucher.sku)
+        pieces = sum(lines[i].pieces for i in units)
+        if count > pieces:
+            raise fail(pointer, f"only {pieces} units are there to pay for")
         return Units(units, self.due, lines).sum_of(count)
 
     def _places(self, voucher: Benefit) -> tuple[int, ...] | None:

@@ -129,3 +129,18 @@ def test_tables_in_chinese() -> None:
     for words in ("商品行", "未达门槛", "还差 50.00", "应付", "退款 1 (按比例)"):
         assert words in text
     assert "payable" not in text
+
+
+@pytest.mark.parametrize(
+    ("coupon", "count", "pointer", "words"),
+    [
+        (SET, 1, "/tenders/0/code", "scope"),
+        ({**SET, "face_amount": 5000}, 1, "/tenders/0/code", "scope"),
+        ({**SET, "sku": "A"}, 2, "/tenders/0/count", "only 1 units"),
+    ],
+)
+def test_a_voucher_is_not_used_up_for_nothing(coupon: dict[str, Any], count: int, pointer: str, words: str) -> None:
+    voucher = {"id": "v", "method": "voucher", "code": "G", "count": count}
+    [(where, detail)] = faults(coupons=[coupon], tenders=[voucher, CODE])
+    assert where == pointer
+    assert words in detail
