@@ -37,7 +37,6 @@ setup(
         "sqlite-utils>=4.2,<5",
         "gunicorn>=27,<28",
         "apispec>=6.10,<7",
-        "webargs>=8.7,<9",
         "click>=8.1,<9",
         "cryptography>=44",
         "prometheus-client>=0.21",
@@ -62,7 +61,6 @@ setup(
             "setuptools>=77",
             "time-machine>=2.16",
             "types-requests",
-            "types-defusedxml",
         ],
     },
     # The same file is read by gateway.runtime.discovery when the project runs from a bare checkout.
