@@ -23,7 +23,8 @@ class OpsView(Protocol):
 
 
 class Closer:
-    """Closes tenders at one moment. ``by_hand`` are legs that a person has shown to hold no money any more."""
+    """Closes tenders at one moment. ``by_hand`` are legs that a person has shown to hold no money any more;
+    ``since`` is when the checkout was given up (0: it goes on without this tender)."""
 
     def __init__(
         self,
@@ -33,9 +34,10 @@ class Closer:
         timing: Timing,
         now: int,
         by_hand: Collection[str] = (),
+        since: int = 0,
     ) -> None:
         self.ops, self.far, self.pursuer, self.timing, self.now = ops, far, pursuer, timing, now
-        self.by_hand = by_hand
+        self.by_hand, self.since = by_hand, since
 
     def close(self, leg: Leg) -> Pursuit:
         """DONE once the tender is shown to hold no money; STUCK if only a person can tell or act."""
@@ -48,8 +50,7 @@ class Closer:
         if undo is None:
             return self._without_undo(leg, charge, far)
         if undo == "payment_refund" and charge.state is not OpState.OK:
-            found = self.pursuer.find_out(leg, charge, far)
-            return DONE if found.way is Way.REFUSED else found
+            return self._shown_empty(leg, charge, far)
         return self._reverse(leg, charge, undo, far)
 
     def being_closed(self, leg: Leg) -> bool:
@@ -84,10 +85,19 @@ class Closer:
 
     def _without_undo(self, leg: Leg, charge: Op, far: Far) -> Pursuit:
         """No undo at all: fine if nothing was taken, else a person's case."""
+        found = self._shown_empty(leg, charge, far)
+        return STUCK if charge.state is OpState.OK else found
+
+    def _shown_empty(self, leg: Leg, charge: Op, far: Far) -> Pursuit:
+        """Nothing can be closed here: DONE once the channel says that it holds nothing.
+
+        A decline that was told long ago is asked about again: a late duplicate may have been accepted since.
+        """
+        since = max(self.since, charge.finished if charge.state is OpState.DECLINED else 0)
+        if queryable(far, charge.hook) and int(charge.outcome.get("asked", 0)) < since:
+            return self._ask(leg, charge, since)
         found = self.pursuer.find_out(leg, charge, far)
-        if found.way is Way.REFUSED:
-            return DONE
-        return STUCK if found.way is Way.DONE else found
+        return DONE if found.way is Way.REFUSED else found
 
     def _reverse(self, leg: Leg, charge: Op, undo: str, far: Far) -> Pursuit:
         reverse = self.ops.last(leg.name, undo)

@@ -108,7 +108,7 @@ class _Decider:
         failure: Json = {"leg": leg, "reason": reason or (op.outcome.get("reason", "declined") if op else "declined")}
         if op is not None:
             failure |= {"code": op.outcome.get("code", ""), "message": op.outcome.get("message", "")}
-        self._go(State.CLOSING, failure=self.saga.failure() or failure)
+        self._go(State.CLOSING, failure=self.saga.failure() or failure, closing_since=self.now)
 
     def _overdue(self, op: Op | None) -> bool:
         return op is not None and self.now >= op.first_sent + self.timing.task_after
@@ -322,7 +322,8 @@ class _Decider:
     # --- back --------------------------------------------------------------------------------------------------------
 
     def _closer(self) -> Closer:
-        return Closer(self.ops, self.far, self.pursuer, self.timing, self.now, self.saga.by_hand())
+        since = int(self.saga.progress.get("closing_since", 0))
+        return Closer(self.ops, self.far, self.pursuer, self.timing, self.now, self.saga.by_hand(), since)
 
     def _close(self, leg: Leg, op: Op | None) -> bool:
         """Whether this tender is shown to hold no money; else it is pursued, or a person is asked."""

@@ -150,6 +150,8 @@ def completed_is_whole(found: Record) -> Iterator[str]:
             fine = {OpState.OK} if phase is not Phase.POST else {OpState.OK, OpState.PENDING}
             if op is None or op.state not in fine:
                 yield f"{'O1' if phase is Phase.POST else 'M1'}: completed, and {leg.name}/{hook} is {op and op.state}"
+            elif phase is Phase.PAY and op.outcome.get("amount") not in (None, leg.params.get("amount")):
+                yield f"M1: {leg.name} is to take {leg.params.get('amount')}, and took {op.outcome['amount']}"
 
 
 def failed_holds_nothing(found: Record) -> Iterator[str]:

@@ -358,6 +358,8 @@ class World:
             saga = self.planner.checkout(number, f"chk_{self.ids.new()}", self.now())
 
     def _start(self, saga: Saga, key: str, before: Callable[[Tx], None] | None = None) -> None:
+        self.numbers[saga.id] = saga.number
+
         def accept(tx: Tx, new: Work) -> None:
             Keys.take(tx, MERCHANT, key, "fp", new.saga.id, f"/{new.saga.id}", self.now())
             if before is not None:
@@ -489,6 +491,9 @@ class World:
         for system in self.systems.values():
             if system.free < 0:
                 raise Violation(f"C1: {system.name} has given {-system.free} too many")
+        numbers = [self.numbers[row["id"]] for row in self.db.rows("SELECT id FROM sagas")]
+        if len(set(numbers)) != len(numbers):
+            raise Violation("I2: two sagas for one number")
 
     def _books(self, found: invariants.Record) -> list[str]:
         """M1, C2, O1 by the far systems' own books."""
