@@ -43,6 +43,8 @@ types: $(READY)
 
 bench: $(READY)  ## measure ratios against baselines of the same run
 	$(BIN)/python -m benchmarks.run $(ARGS)
+	@echo; echo "What pricing costs of it, and how it grows with lines and candidates:"
+	@$(BIN)/python -m benchmarks.pricing
 
 N ?= 20000
 SEED ?= 1
