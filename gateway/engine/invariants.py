@@ -105,15 +105,15 @@ _LETTING_GO = frozenset(
 
 
 def forward_only_before_the_end(found: Record) -> Iterator[str]:
-    """R7: once money goes back, nothing forward is begun."""
-    backs = [op.first_sent for op in found.ops if op.hook in PAYMENT_UNDOES and op.first_sent]
+    """R7: once money goes back, nothing forward is begun. Keys rise as they are made."""
+    backs = [op.key for op in found.ops if op.hook in PAYMENT_UNDOES]
     if found.saga.kind is not Kind.CHECKOUT or found.saga.state not in _BACKWARD or not backs:
         return
     if found.saga.progress.get("declined"):
         return
     forward = {hook for leg in found.saga.legs() for phase in (Phase.SETTLE, Phase.POST) if (hook := leg.hook(phase))}
     for op in found.ops:
-        if op.hook in forward and op.first_sent > min(backs):
+        if op.hook in forward and op.key > min(backs):
             yield f"R7: {op.leg}/{op.hook} was begun after money went back"
 
 

@@ -126,7 +126,8 @@ class Engine:
         if row is None or kind is None:
             return None
         saga, ops = self.load(asked.merchant, kind, row["subject"])
-        if saga.lease_until >= now or (saga.due_at is not None and saga.due_at <= now):
+        soon = now + self.timing.inline  # whoever asks again in a moment is told how it ended
+        if saga.lease_until >= now or (saga.due_at is not None and saga.due_at <= soon and saga.state not in TERMINAL):
             return None
         if saga.state is State.FAILED and self._never_left(Work(saga, ops)):
             self.journal.tx(lambda tx: sql.forget(tx, saga.id))

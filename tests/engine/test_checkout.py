@@ -184,3 +184,17 @@ def test_cancelling_a_split_bill_gives_the_first_payer_the_money_back(shop: Hous
     shop.checkouts.cancel(shop.asked(), body["id"])
     assert shop.checkouts.get("m1", body["id"])["status"] == "cancelled"
     nothing_spent(shop)
+
+
+def test_questions_that_get_no_answer_pause(shop: House) -> None:
+    """A wallet that is down must not be asked without end; once it answers, the checkout ends by itself."""
+    shop.fault("alipay", Fault("error", "alipay.trade.query"))
+    try:
+        _, body = shop.checkout(everything("O1", "281234567890129011"))
+    finally:
+        asked = shop.books("alipay")["requests"].get("alipay.trade.query", 0)
+        shop.fault("alipay")
+    assert 0 < asked < 80, f"asked {asked} times within one request"
+    shop.settle(500)
+    assert shop.checkouts.get("m1", body.get("checkout_id") or body["id"])["status"] == "failed"
+    nothing_spent(shop)
