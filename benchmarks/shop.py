@@ -249,7 +249,7 @@ def _gateway(folder: Path, merchant: str, fill: Callable[[Tx], None], **env: str
         [sys.executable, "-m", "benchmarks.shop", str(config), fill.__name__],
         env={**os.environ, "PYTHONPATH": str(ROOT), **env},
         check=True,
-        capture_output=True,
+        stdout=subprocess.PIPE,
         text=True,
     )
     serve = [sys.executable, "-m", "gateway.cli", "serve", "--config", str(config)]

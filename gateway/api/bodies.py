@@ -52,9 +52,10 @@ def read_bytes(request: Request) -> bytes:
 
     The app's limit is one byte more than is taken: a body in chunks that is longer is silently cut off there.
     """
+    most = request.max_content_length = request.max_content_length  # looked up in the app's configuration once
     raw = request.get_data(cache=False)
-    if request.max_content_length is not None and len(raw) >= request.max_content_length:
-        raise Problem("body-too-large", f"this gateway takes {request.max_content_length - 1} bytes at most")
+    if most is not None and len(raw) >= most:
+        raise Problem("body-too-large", f"this gateway takes {most - 1} bytes at most")
     return raw
 
 

@@ -431,25 +431,29 @@ def _bill_lines(bill: Bill) -> list[dict[str, Any]]:
     ]
 
 
-_PRICING_FIELDS = (
-    "line_id",
-    "sku",
-    "category",
-    "brand",
-    "counter_id",
-    "guide_id",
-    "quantity",
-    "unit_amount",
-    "member_amount",
-    "slot",
-    "scale_label",
+_PRICING_FIELDS = frozenset(
+    (
+        "line_id",
+        "sku",
+        "category",
+        "brand",
+        "counter_id",
+        "guide_id",
+        "quantity",
+        "unit_amount",
+        "member_amount",
+        "slot",
+        "scale_label",
+    )
 )
 _PRICING_FLAGS = ("discountable", "member_price", "counts_to_minimum")
 
 
 def _pricing_line(line: dict[str, Any]) -> dict[str, Any]:
-    document = {name: line[name] for name in _PRICING_FIELDS if line.get(name) not in (None, "")}
-    document |= {name: False for name in _PRICING_FLAGS if line.get(name) is False}
+    document = {name: value for name, value in line.items() if name in _PRICING_FIELDS and value not in (None, "")}
+    for name in _PRICING_FLAGS:
+        if line.get(name) is False:
+            document[name] = False
     return document
 
 

@@ -62,16 +62,41 @@ def decide(saga: Saga, ops: Iterable[Op] | Ops, far: Callable[[str], Far], timin
     return _Decider(saga, ops if isinstance(ops, Ops) else Ops(ops), far, timing, now).decide()
 
 
+#: What does what is to be done in each state.
+_SELLING = {
+    State.RESERVING: "_reserving",
+    State.PAYING: "_paying",
+    State.AWAITING_TENDER: "_awaiting",
+    State.SETTLING: "_settling",
+    State.POSTING: "_posting",
+    State.COMPLETED: "_tail",
+    State.CLOSING: "_closing",
+    State.UNDOING: "_undoing",
+    State.FAILED: "_watching",
+    State.CANCELLED: "_watching",
+}
+#: A refund or a release goes forward only.
+_GIVING_BACK = {
+    State.PAYING: "_paying_back",
+    State.SETTLING: "_settling_back",
+    State.POSTING: "_posting",
+    State.COMPLETED: "_tail",
+}
+
+
 class _Decider:
+    """Decides about one saga at one time; ``ops`` and the saga may move on between two decisions."""
+
     def __init__(self, saga: Saga, ops: Ops, far: Callable[[str], Far], timing: Timing, now: int) -> None:
         self.saga, self.ops, self.far, self.timing, self.now = saga, ops, far, timing, now
         self.legs = saga.legs()
         self.pursuer = Pursuer(timing, now)
-        self.decision = Decision(state=saga.state)
 
     def decide(self) -> Decision:
+        """What to do as the rows now stand; see ``decide``."""
+        self.decision = Decision(self.saga.state)
         steps = _GIVING_BACK if self.saga.kind in (Kind.REFUND, Kind.RELEASE) else _SELLING
-        steps[self.saga.state](self)
+        getattr(self, steps[self.saga.state])()
         if self.decision.tasks and not self.decision.todo:
             self._wake(self.now + self.timing.task_after * SLOW)  # a person's case is still looked at now and then
         return self.decision
@@ -264,6 +289,12 @@ class _Decider:
         if not self.decision.todo and self.decision.wake_at is None:
             self._fail(leg.name, op)
 
+    def _paying_back(self) -> None:
+        self._forward(Phase.PAY, State.SETTLING)
+
+    def _settling_back(self) -> None:
+        self._forward(Phase.SETTLE, State.POSTING)
+
     def _forward(self, phase: Phase, after: State) -> None:
         """Pursue every leg of a phase to its end; a refusal is a person's case and stops what comes after."""
         unsettled = False
@@ -408,25 +439,3 @@ def _told(op: Op | None) -> str:
 def is_terminal(state: State) -> bool:
     """Whether the outcome is final for the customer (work in the tail may go on)."""
     return state in TERMINAL
-
-
-#: What is to be done in each state.
-_SELLING: dict[State, Callable[[_Decider], None]] = {
-    State.RESERVING: _Decider._reserving,
-    State.PAYING: _Decider._paying,
-    State.AWAITING_TENDER: _Decider._awaiting,
-    State.SETTLING: _Decider._settling,
-    State.POSTING: _Decider._posting,
-    State.COMPLETED: _Decider._tail,
-    State.CLOSING: _Decider._closing,
-    State.UNDOING: _Decider._undoing,
-    State.FAILED: _Decider._watching,
-    State.CANCELLED: _Decider._watching,
-}
-#: A refund or a release goes forward only.
-_GIVING_BACK: dict[State, Callable[[_Decider], None]] = {
-    State.PAYING: lambda self: self._forward(Phase.PAY, State.SETTLING),
-    State.SETTLING: lambda self: self._forward(Phase.SETTLE, State.POSTING),
-    State.POSTING: _Decider._posting,
-    State.COMPLETED: _Decider._tail,
-}

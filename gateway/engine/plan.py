@@ -55,7 +55,7 @@ class Planner:
             name,
             OWN if own or connection is None else connection.name,
             OWN if own or connection is None else connection.adapter_name,
-            {phase.value: hook for phase, hook in hooks.items()},
+            {str(phase): hook for phase, hook in hooks.items()},
             params,
         )
         self.legs.append(leg)

@@ -126,7 +126,7 @@ def legs_view(saga: Saga, ops: Sequence[Op]) -> list[Json]:
             "name": f"{op.leg}/{op.hook}",
             "adapter": adapters.get(op.leg, ""),
             "connection": op.connection,
-            "status": op.state.value,
+            "status": str(op.state),
             "attempts": op.attempts,
             "started_at": moment(op.first_sent),
             "finished_at": moment(op.finished) if op.finished else None,

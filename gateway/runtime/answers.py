@@ -51,7 +51,7 @@ def _texts(answer: Any, *names: str) -> str:
 
 def _facts(facts: Any) -> str:
     """Facts are journalled as JSON: no secrets, no decimals, no objects."""
-    if not isinstance(facts, Mapping):
+    if type(facts) is not dict and not isinstance(facts, Mapping):
         return "facts are no mapping"
     if facts:
         try:

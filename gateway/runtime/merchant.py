@@ -155,6 +155,10 @@ class Policy:
     when_down: Mapping[str, Literal["block", "without", "defer"]] = field(default_factory=dict)
 
 
+#: How many cases of routing a merchant remembers.
+_MATCHED_MOST = 1024
+
+
 @dataclass(frozen=True, kw_only=True)
 class Merchant:
     """One merchant, which is one tenant. ``file`` is where it is configured, for messages."""
@@ -188,6 +192,17 @@ class Merchant:
         self, family: str, *, method: str = "", channel: str = "", store_id: str = "", kind: str = "", code: str = ""
     ) -> tuple[str, ...]:
         """The names of the connections whose routes serve the case, in the order of the file, each once."""
-        case = {"method": method, "channel": channel, "store_id": store_id, "kind": kind, "code": code}
-        found = (route.connection for route in self.routes if route.family == family and route.matches(**case))
-        return tuple(dict.fromkeys(found))
+        asked = (family, method, channel, store_id, kind, code)
+        known = self._matched.get(asked)
+        if known is None:
+            case = {"method": method, "channel": channel, "store_id": store_id, "kind": kind, "code": code}
+            found = (route.connection for route in self.routes if route.family == family and route.matches(**case))
+            known = tuple(dict.fromkeys(found))
+            if len(self._matched) < _MATCHED_MOST:
+                self._matched[asked] = known
+        return known
+
+    @cached_property
+    def _matched(self) -> dict[tuple[str, ...], tuple[str, ...]]:
+        """What has been matched so far; routes never change, a new configuration makes new merchants."""
+        return {}
