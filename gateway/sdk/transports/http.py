@@ -14,20 +14,27 @@ from dataclasses import dataclass
 from http.client import HTTPException
 from ipaddress import ip_address
 from pathlib import Path
+from threading import Lock
 from typing import Any
 from urllib.parse import urlsplit
 
+import certifi
 import requests
-from requests.adapters import HTTPAdapter
+from requests.utils import check_header_validity
+from urllib3 import BaseHTTPResponse
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import HTTPError, MaxRetryError
+from urllib3.exceptions import HTTPError, MaxRetryError, SSLError
+from urllib3.util import Timeout
 
 from gateway.domain.errors import InvalidReply, Misconfigured, NotSent, OutcomeUnknown
 from gateway.sdk.transports import wire
 
 #: No legacy system's answer is larger than this; a longer one is cut off and treated as garbage.
 MAX_REPLY_BYTES = 8 * 1024 * 1024
+
+#: How many addresses a client remembers how to reach.
+_TARGETS_MOST = 256
 
 #: All that requests, urllib3 and the standard library raise for a request that fails. Before a byte has left a
 #: ``ValueError`` is about the address or a header, which only other settings can mend.
@@ -65,10 +72,12 @@ class _TlsPool(HTTPSConnectionPool):
     ConnectionCls = _MarkedTls
 
 
-class _Adapter(HTTPAdapter):
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """Where an address leads: the pool of its host, and the path with the query."""
+
+    pool: HTTPConnectionPool
+    path: str
 
 
 def classify(error: BaseException, *, sent: bool, where: str = "the host") -> NotSent | OutcomeUnknown:
@@ -80,7 +89,7 @@ def classify(error: BaseException, *, sent: bool, where: str = "the host") -> No
         return OutcomeUnknown(f"no trustworthy answer from {where}: {name}")
     if isinstance(error, ValueError):
         return Misconfigured(f"the address of {where} cannot be used: {name}")
-    if isinstance(error, requests.exceptions.SSLError):
+    if isinstance(error, requests.exceptions.SSLError | SSLError):
         return NotSent(f"no TLS with {where}, check the certificate and the address: {reason}")
     return NotSent(f"no connection to {where}: {name}")
 
@@ -94,9 +103,12 @@ class Http:
     def __init__(self, *, verify: bool | str = True, pool: int = 8, plain_text: bool = False) -> None:
         if isinstance(verify, str) and not Path(verify).exists():
             raise Misconfigured(f"the CA bundle {verify} is not there")
-        self._verify = verify
+        self._authorities = verify if isinstance(verify, str) else certifi.where()
         self._plain_text = plain_text
-        self._adapter = _Adapter(pool_connections=4, pool_maxsize=pool, max_retries=0)
+        self._size = pool
+        self._lock = Lock()
+        self._pools: dict[tuple[str, str, int | None], HTTPConnectionPool] = {}
+        self._targets: dict[str, _Target] = {}
 
     def send(
         self, method: str, url: str, *, data: bytes = b"", headers: Mapping[str, str] | None = None, timeout: float
@@ -109,29 +121,64 @@ class Http:
         before = wire.sends()
         seconds = max(timeout, 0.001)
         try:
-            request = self._prepare(method, url, data, headers)
-            reply = self._adapter.send(request, timeout=(seconds, seconds), verify=self._verify, stream=True)
+            target = self._targets.get(url) or self._target(url)
+            for header in headers.items() if headers else ():
+                check_header_validity(header)
+            # The pool itself, below the session and the adapter of requests, which add nothing here but time.
+            reply = target.pool.urlopen(
+                method,
+                target.path,
+                data or None,
+                dict(headers or {}),
+                retries=False,
+                redirect=False,
+                assert_same_host=False,
+                timeout=Timeout(connect=seconds, read=seconds),
+                preload_content=False,
+                decode_content=False,
+            )
             body = _read(reply, time.monotonic() + seconds)
         except FAILURES as error:
             raise classify(error, sent=wire.sends() > before, where=_where(url)) from None
-        return HttpReply(reply.status_code, {k.lower(): v for k, v in reply.headers.items()}, body)
+        return HttpReply(reply.status, {name.lower(): reply.headers[name] for name in reply.headers}, body)
 
-    def _prepare(
-        self, method: str, url: str, data: bytes, headers: Mapping[str, str] | None
-    ) -> requests.PreparedRequest:
+    def _target(self, url: str) -> _Target:
+        """Look at an address as requests does; one without a query is remembered."""
         if not self._plain_text and url[:5].lower() == "http:" and not _is_own(urlsplit(url).hostname or ""):
             raise Misconfigured("plain http to another machine: use https, or protect the link and allow it")
-        # The parts that apply, without cookies, authentication by netrc or address, and hooks: a fifth of the time.
         request = requests.PreparedRequest()
-        request.prepare_method(method)
         request.prepare_url(url, None)
-        request.prepare_headers(headers)
-        request.prepare_body(data or None, None)
-        return request
+        parts = urlsplit(request.url or "")
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise requests.exceptions.InvalidSchema("http or https")
+        target = _Target(self._pool(parts.scheme, parts.hostname, parts.port), request.path_url)
+        if "?" not in url and len(self._targets) < _TARGETS_MOST:
+            self._targets[url] = target
+        return target
+
+    def _pool(self, scheme: str, host: str, port: int | None) -> HTTPConnectionPool:
+        """The connections to one host."""
+        with self._lock:
+            pool = self._pools.get((scheme, host, port))
+            if pool is None:
+                pool = self._pools[scheme, host, port] = self._new_pool(scheme, host, port)
+            return pool
+
+    def _new_pool(self, scheme: str, host: str, port: int | None) -> HTTPConnectionPool:
+        if scheme == "http":
+            return _Pool(host, port, maxsize=self._size)
+        kind = "ca_cert_dir" if Path(self._authorities).is_dir() else "ca_certs"
+        trust: Any = {"cert_reqs": "CERT_REQUIRED", kind: self._authorities}
+        return _TlsPool(host, port, maxsize=self._size, **trust)
 
     def close(self) -> None:
         """Close the pooled connections."""
-        self._adapter.close()
+        with self._lock:
+            pools = list(self._pools.values())
+            self._pools.clear()
+            self._targets.clear()
+        for pool in pools:
+            pool.close()
 
 
 def _where(url: str) -> str:
@@ -151,11 +198,11 @@ def _is_own(host: str) -> bool:
         return False
 
 
-def _read(reply: requests.Response, end: float) -> bytes:
+def _read(reply: BaseHTTPResponse, end: float) -> bytes:
     """The whole body; a connection that was not read to its end is not used again."""
     body = bytearray()
     try:
-        while chunk := reply.raw.read1(65536, decode_content=True):
+        while chunk := reply.read1(65536, decode_content=True):
             body += chunk
             if len(body) > MAX_REPLY_BYTES:
                 raise InvalidReply(f"reply of over {MAX_REPLY_BYTES} bytes")
@@ -164,5 +211,5 @@ def _read(reply: requests.Response, end: float) -> bytes:
     except BaseException:
         reply.close()
         raise
-    reply.raw.release_conn()
+    reply.release_conn()
     return bytes(body)
