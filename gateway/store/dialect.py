@@ -10,9 +10,13 @@ are for that one only.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from operator import itemgetter
+from typing import Any, TypeVar
 
 from gateway.store.errors import StorageMisuse
+
+T = TypeVar("T")
 
 #: Words that would end or replace the transaction the port holds.
 FORBIDDEN = frozenset(
@@ -53,7 +57,7 @@ def _psycopg(found: re.Match[str]) -> str:
     return "%%" if found.group(3) else f"%({found.group(2)})s"
 
 
-def numbered_sql(sql: str) -> tuple[str, tuple[str, ...]]:
+def numbered_sql(sql: str, mark: str = "$") -> tuple[str, tuple[str, ...]]:
     """The statement as PostgreSQL itself takes it, with ``$1`` for the first name, and the names. ``StorageMisuse``."""
     refuse_control(sql)
     names: list[str] = []
@@ -64,9 +68,20 @@ def numbered_sql(sql: str) -> tuple[str, tuple[str, ...]]:
             return found.group(0)
         if name not in names:
             names.append(name)
-        return f"${names.index(name) + 1}"
+        return f"{mark}{names.index(name) + 1}"
 
     return _PARAMETER.sub(number, sql), tuple(names)
+
+
+def sqlite_statement(sql: str) -> tuple[str, Callable[[Mapping[str, Any]], tuple[Any, ...]]]:
+    """The statement as SQLite takes it, with ``?1`` for the first name, and what puts its parameters in their order.
+
+    By number because SQLite's driver looks every name up anew at every execution. Raises ``StorageMisuse``.
+    """
+    text, names = numbered_sql(sqlite_sql(sql), "?")
+    if len(names) > 1:
+        return text, itemgetter(*names)
+    return text, lambda params: tuple([params[name] for name in names])
 
 
 def refuse_control(sql: str) -> None:
@@ -102,15 +117,15 @@ def _postgres_type(found: re.Match[str]) -> str:
     return _POSTGRES_TYPES[found["type"].upper()]
 
 
-class Translated(dict[str, str]):
+class Translated(dict[str, T]):
     """A bounded cache of translated statements: ``cache[sql]`` translates at the first use."""
 
-    def __init__(self, translate: Callable[[str], str], most: int = 4096) -> None:
+    def __init__(self, translate: Callable[[str], T], most: int = 4096) -> None:
         super().__init__()
         self._translate = translate
         self._most = most
 
-    def __missing__(self, sql: str) -> str:
+    def __missing__(self, sql: str) -> T:
         if len(self) >= self._most:
             self.clear()
         self[sql] = translated = self._translate(sql)

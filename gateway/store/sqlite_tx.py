@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NoReturn, cast
 
-from gateway.store.dialect import Translated, sqlite_sql
+from gateway.store.dialect import Translated, sqlite_statement
 from gateway.store.driver import Connection, DriverError
 from gateway.store.errors import StorageError, StorageMisuse
 from gateway.store.port import NONE, Params, Row
 from gateway.store.sqlite_errors import translate
 
-_SQL = Translated(sqlite_sql)
+_SQL = Translated(sqlite_statement)
 
 
 class _Ended:
@@ -44,10 +44,11 @@ class SqliteTx:
     def execute(self, sql: str, params: Params = NONE) -> int:
         """See :meth:`gateway.store.port.Tx.execute`."""
         try:
-            cursor = self._connection.execute(_SQL[sql], params)
+            text, values = _SQL[sql]
+            cursor = self._connection.execute(text, values(params))
             if cursor.description is not None:
                 return len(cursor.fetchall())
-        except DriverError as error:
+        except (DriverError, LookupError) as error:
             raise self._break(error) from error
         count = cursor.rowcount
         if count < 0:
@@ -58,22 +59,25 @@ class SqliteTx:
     def execute_many(self, sql: str, rows: Sequence[Params]) -> int:
         """See :meth:`gateway.store.port.Tx.execute_many`."""
         try:
-            return max(0, self._connection.executemany(_SQL[sql], rows).rowcount)
-        except DriverError as error:
+            text, values = _SQL[sql]
+            return max(0, self._connection.executemany(text, [values(row) for row in rows]).rowcount)
+        except (DriverError, LookupError) as error:
             raise self._break(error) from error
 
     def one(self, sql: str, params: Params = NONE) -> Row | None:
         """See :meth:`gateway.store.port.Tx.one`."""
         try:
-            return cast("Row | None", self._connection.execute(_SQL[sql], params).fetchone())
-        except DriverError as error:
+            text, values = _SQL[sql]
+            return cast("Row | None", self._connection.execute(text, values(params)).fetchone())
+        except (DriverError, LookupError) as error:
             raise self._break(error) from error
 
     def all(self, sql: str, params: Params = NONE) -> list[Row]:
         """See :meth:`gateway.store.port.Tx.all`."""
         try:
-            return self._connection.execute(_SQL[sql], params).fetchall()
-        except DriverError as error:
+            text, values = _SQL[sql]
+            return self._connection.execute(text, values(params)).fetchall()
+        except (DriverError, LookupError) as error:
             raise self._break(error) from error
 
     def lock(self, name: str) -> None:
@@ -84,7 +88,7 @@ class SqliteTx:
         self._connection = _ENDED
 
     def _break(self, error: Exception) -> StorageError:
-        found = translate(error)
+        found = StorageMisuse(f"no value for :{error.args[0]}") if isinstance(error, LookupError) else translate(error)
         if self.broken is None:
             self.broken = found
         return found

@@ -18,6 +18,8 @@ from gateway.store.sqlite_errors import translate
 from gateway.store.sqlite_ground import SqliteGround, insist
 
 _WAL_LIMIT_BYTES = 64 * 1024 * 1024
+#: So many pages of 4 KiB are written before they go into the database file: a page that many write goes there once.
+_CHECKPOINT_PAGES = 4000
 
 
 class Writer:
@@ -63,6 +65,7 @@ class Writer:
             connection.execute("PRAGMA foreign_keys=ON")
             connection.execute(f"PRAGMA journal_size_limit={_WAL_LIMIT_BYTES}")
             connection.execute("PRAGMA cache_size=-16000")
+            connection.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
         except (driver.DriverError, StorageError) as error:
             connection.close()
             raise (error if isinstance(error, StorageError) else translate(error)) from error

@@ -43,4 +43,10 @@ CREATE TABLE house_ledger (
 CREATE INDEX house_ledger_day ON house_ledger (merchant, business_date, hook);
 """
 
-MIGRATIONS: tuple[tuple[str, str], ...] = (("house-0001", TABLES),)
+#: A day's rows in the order they were written: by hook they lay in as many places as there are hooks.
+DAYS = """
+DROP INDEX house_ledger_day;
+CREATE INDEX house_ledger_days ON house_ledger (merchant, business_date);
+"""
+
+MIGRATIONS: tuple[tuple[str, str], ...] = (("house-0001", TABLES), ("house-0002", DAYS))
