@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import shutil
-import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -70,30 +68,22 @@ class Store:
         return row["on_hand"], row["held"]
 
 
-@pytest.fixture(scope="module")
-def shared_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    """One running store for a module; its first database is put back before each test."""
-    where = tmp_path_factory.mktemp("mis")
-    simulator = DepartmentSimulator(where / "data")
-    shutil.copyfile(simulator.database.path, where / "first.db")
-    running = start(simulator)
-    yield Store(running, simulator)
-    running.stop()
+@pytest.fixture(scope="session")
+def first_day(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The database of a store that has just opened; made once, because that takes a while."""
+    return Path(DepartmentSimulator(tmp_path_factory.mktemp("mis") / "first").database.path)
 
 
 @pytest.fixture
-def store(shared_store: Store) -> Store:
-    simulator = shared_store.simulator
-    simulator.faults.set([])
-    simulator.options.clear()
-    _put_back(simulator.data.parent / "first.db", simulator.database.path)
-    return shared_store
-
-
-def _put_back(first: Path, current: Path) -> None:
-    """Write the first day's pages through SQLite: a plain copy under a till that still writes would tear the file."""
-    with closing(sqlite3.connect(first)) as source, closing(sqlite3.connect(current, timeout=10)) as target:
-        source.backup(target)
+def store(tmp_path: Path, first_day: Path) -> Iterator[Store]:
+    """A running store of the test's own: what another test left on its way arrives in that test's store."""
+    data = tmp_path / "the-store"
+    data.mkdir()
+    shutil.copyfile(first_day, data / first_day.name)
+    simulator = DepartmentSimulator(data)
+    running = start(simulator)
+    yield Store(running, simulator)
+    running.stop()
 
 
 @pytest.fixture
