@@ -11,7 +11,7 @@ from gateway.api.lists import cursor_of, cursor_position, page
 from gateway.api.operation import Ask, operation
 from gateway.domain.orders import Bill, BillLine, BillLookup
 from gateway.domain.stock import Level, Slot, SlotState
-from gateway.engine.basket import bills_version
+from gateway.engine.lines import bills_version
 from gateway.engine.model import Json
 from gateway.engine.problems import invalid
 from gateway.engine.reading import Reading

@@ -8,11 +8,12 @@ from contextlib import suppress
 from typing import Any
 
 from gateway.domain.common import Secret
-from gateway.engine.basket import Baskets, Priced
+from gateway.engine.basket import Baskets
 from gateway.engine.campaigns import NONE, Campaigns
 from gateway.engine.driver import Work
 from gateway.engine.model import Json, Kind, Saga, State
 from gateway.engine.plan import Planner
+from gateway.engine.priced import Priced
 from gateway.engine.problems import Problem, invalid
 from gateway.engine.records import op_from, saga_from
 from gateway.engine.replies import Reply

@@ -9,49 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from gateway.engine.booking import Booking
 from gateway.engine.closing import Closer
-from gateway.engine.model import (
-    MAYBE,
-    TERMINAL,
-    Decision,
-    Far,
-    Json,
-    Kind,
-    Leg,
-    NewTask,
-    Op,
-    OpState,
-    Phase,
-    Saga,
-    State,
-    Timing,
-)
-from gateway.engine.pursue import Pursuer, Pursuit, Way, queryable
+from gateway.engine.model import MAYBE, Decision, Far, Kind, Leg, Op, OpState, Phase, Saga, State, Timing
+from gateway.engine.pursue import Pursuit, Way, queryable
 from gateway.engine.undoing import late_hold, undo_ways
+from gateway.engine.words import Ops, tender_leg, told
 
 #: How often a change that provably never left us is tried again before its leg is given up.
 NOT_SENT_MOST = 2
-
-
 #: A person's case is looked at again after so many times the time after which it became one.
 SLOW = 6
-
-
-class Ops:
-    """The operations of one saga, by leg and hook; the last turn of a hook is the one that counts."""
-
-    def __init__(self, ops: Iterable[Op]) -> None:
-        self._last: dict[tuple[str, str], Op] = {}
-        for op in ops:
-            self.add(op)
-
-    def add(self, op: Op) -> None:
-        known = self._last.get((op.leg, op.hook))
-        if known is None or op.turn >= known.turn:
-            self._last[op.leg, op.hook] = op
-
-    def last(self, leg: str, hook: str) -> Op | None:
-        return self._last.get((leg, hook))
 
 
 def decide(saga: Saga, ops: Iterable[Op] | Ops, far: Callable[[str], Far], timing: Timing, now: int) -> Decision:
@@ -84,13 +52,8 @@ _GIVING_BACK = {
 }
 
 
-class _Decider:
+class _Decider(Booking):
     """Decides about one saga at one time; ``ops`` and the saga may move on between two decisions."""
-
-    def __init__(self, saga: Saga, ops: Ops, far: Callable[[str], Far], timing: Timing, now: int) -> None:
-        self.saga, self.ops, self.far, self.timing, self.now = saga, ops, far, timing, now
-        self.legs = saga.legs()
-        self.pursuer = Pursuer(timing, now)
 
     def decide(self) -> Decision:
         """What to do as the rows now stand; see ``decide``."""
@@ -100,43 +63,6 @@ class _Decider:
         if self.decision.tasks and not self.decision.todo:
             self._wake(self.now + self.timing.task_after * SLOW)  # a person's case is still looked at now and then
         return self.decision
-
-    # --- small words -------------------------------------------------------------------------------------------------
-
-    def _legs(self, phase: Phase) -> tuple[tuple[Leg, str], ...]:
-        return self.saga.due(phase)
-
-    def _go(self, state: State, **progress: object) -> None:
-        self.decision.state = state
-        self.decision.progress.update(progress)
-        self.decision.todo.clear()
-        self.decision.wake_at = None
-
-    def _wake(self, at: int | None) -> None:
-        if at is not None and (self.decision.wake_at is None or at < self.decision.wake_at):
-            self.decision.wake_at = at
-
-    def _take(self, pursuit: Pursuit) -> None:
-        """Take what a pursuit asks for into the decision."""
-        if pursuit.todo is not None:
-            self.decision.todo.append(pursuit.todo)
-        self._wake(pursuit.at)
-
-    def _task(self, leg: str, kind: str, detail: str, owner: str = "merchant", hook: str = "") -> None:
-        self.decision.tasks.append(NewTask(leg, kind, detail, owner, hook))
-
-    def _pursue(self, leg: Leg, hook: str) -> Pursuit:
-        return self.pursuer.pursue(leg, hook, self.ops.last(leg.name, hook), self.far(leg.connection))
-
-    def _fail(self, leg: str, op: Op | None, reason: str = "") -> None:
-        """Give the checkout up: remember the first failure, give the money back, undo the rest."""
-        failure: Json = {"leg": leg, "reason": reason or (op.outcome.get("reason", "declined") if op else "declined")}
-        if op is not None:
-            failure |= {"code": op.outcome.get("code", ""), "message": op.outcome.get("message", "")}
-        self._go(State.CLOSING, failure=self.saga.failure() or failure, closing_since=self.now)
-
-    def _overdue(self, op: Op | None) -> bool:
-        return op is not None and self.now >= op.first_sent + self.timing.task_after
 
     # --- forward -----------------------------------------------------------------------------------------------------
 
@@ -172,9 +98,6 @@ class _Decider:
             return "unresolved"
         self._wake(op.first_sent + self.timing.hold)
         return ""
-
-    def _declined_legs(self) -> set[str]:
-        return set(self.saga.progress.get("declined", ()))
 
     def _await_another(self, leg: Leg) -> None:
         """Ask for another tender in this one's place; it holds nothing any more."""
@@ -304,44 +227,12 @@ class _Decider:
             unsettled |= way.way is not Way.DONE
             self._take(way)
             if way.way is Way.REFUSED:
-                self._task(leg.name, "refund-refused", f"{leg.adapter} refused {hook}{_told(op)}", hook=hook)
+                self._task(leg.name, "refund-refused", f"{leg.adapter} refused {hook}{told(op)}", hook=hook)
             elif way.way is Way.STUCK or (self._overdue(op) and way.way is not Way.DONE):
                 detail = f"find out whether {hook} happened at {leg.adapter}"
                 self._task(leg.name, "refund-unknown", detail, hook=hook)
         if not unsettled:
             self._go(after, posting_since=self.now)
-
-    def _posting(self) -> None:
-        """Book the sale, then give the rewards; neither holds the customer up for long."""
-        patient_until = self.saga.progress.get("posting_since", self.now) + self.timing.post_patience
-        for phase in (Phase.POST, Phase.REWARD):
-            if self._tail_phase(phase) and self.now < patient_until:
-                return self._wake(patient_until)
-        return self._go(State.COMPLETED)
-
-    def _tail_phase(self, phase: Phase) -> bool:
-        """Pursue what must not fail the sale; say whether it is worth waiting for."""
-        worth_waiting = False
-        for leg, hook in self._legs(phase):
-            op = self.ops.last(leg.name, hook)
-            deferred = op is not None and op.state is OpState.PENDING and self.far(leg.connection).traits(hook).deferred
-            way = self._pursue(leg, hook)
-            self._take(way)
-            if way.way is Way.REFUSED:
-                self._task(leg.name, f"{phase}-refused", f"{leg.adapter} refused {hook}{_told(op)}", hook=hook)
-            elif way.way is Way.STUCK:
-                detail = f"see at {leg.adapter} whether {hook} happened, and do it by hand"
-                self._task(leg.name, f"{phase}-unknown", detail, hook=hook)
-            elif way.way is not Way.DONE:
-                worth_waiting |= not deferred
-                if op is not None and self.now >= self._tail_deadline(leg, hook, op):
-                    detail = f"{hook} has not come to an end at {leg.adapter}"
-                    self._task(leg.name, f"{phase}-overdue", detail, hook=hook)
-        return worth_waiting
-
-    def _tail_deadline(self, leg: Leg, hook: str, op: Op) -> int:
-        in_flight = self.timing.seconds(self.far(leg.connection).traits(hook).max_in_flight_s)
-        return op.first_sent + max(self.timing.task_after, in_flight)
 
     def _tail(self) -> None:
         self._tail_phase(Phase.POST)
@@ -423,19 +314,3 @@ class _Decider:
         """Whether giving money back has gone on for too long."""
         undoes = (self.ops.last(leg.name, hook) for hook in ("payment_reverse", "payment_refund", "payment_release"))
         return any(self._overdue(op) and op is not None and op.state is not OpState.OK for op in undoes)
-
-
-def tender_leg(leg: Leg) -> str:
-    """The leg of the tender or benefit that this leg stands for: a lock on a code stands for the code's own leg."""
-    return str(leg.params.get("lock_of", leg.name))
-
-
-def _told(op: Op | None) -> str:
-    """What the far system said, for the person who reads the task."""
-    words = [str(op.outcome.get(name, "")) for name in ("reason", "code", "message")] if op is not None else []
-    return ": " + " ".join(word for word in words if word) if any(words) else ""
-
-
-def is_terminal(state: State) -> bool:
-    """Whether the outcome is final for the customer (work in the tail may go on)."""
-    return state in TERMINAL

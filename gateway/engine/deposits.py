@@ -6,9 +6,10 @@ Where the channel can hold money without taking it, it is authorised; else it is
 from __future__ import annotations
 
 from gateway.domain.common import Secret
-from gateway.engine.basket import Priced, business_date
+from gateway.engine.basket import business_date
 from gateway.engine.model import Json, Kind, Leg, Op, OpState, Phase, Saga, State
 from gateway.engine.plan import Planner
+from gateway.engine.priced import Priced
 from gateway.engine.problems import Problem, invalid
 from gateway.engine.replies import Reply
 from gateway.engine.seams import Secrets

@@ -11,10 +11,10 @@ from typing import Any
 
 from gateway.domain.coupons import Coupon
 from gateway.domain.payments import Method
-from gateway.engine.basket import Priced
 from gateway.engine.limits import use_legs
 from gateway.engine.model import Json, Leg, Phase
 from gateway.engine.own import OWN
+from gateway.engine.priced import Priced
 from gateway.engine.problems import Problem, invalid
 from gateway.engine.reading import Reading
 from gateway.runtime import Connection

@@ -5,7 +5,8 @@ from __future__ import annotations
 from gateway.domain.errors import AdapterError
 from gateway.domain.orders import BillPrice, BillRef, BillTotal, TenderLine
 from gateway.domain.payments import Method
-from gateway.engine.basket import Priced, unpriced
+from gateway.engine.basket import unpriced
+from gateway.engine.priced import Priced
 from gateway.engine.problems import Problem
 from gateway.engine.requests import site_from
 from gateway.engine.tillquote import Unbookable, with_till_sum
