@@ -49,7 +49,9 @@ class DropFolder:
         """The till's answer. Raises ``InvalidReply`` for one that can't be read or that is about something else."""
         path = self.path(branch, reference, trace)
         try:
-            answer = parse_answer(path.read_bytes(), self.encoding)
+            content = path.read_bytes()
+            wire.record(wire.RECEIVED, content, f"file {path.name}")
+            answer = parse_answer(content, self.encoding)
         except (ParseError, OSError) as error:
             raise InvalidReply(f"{path.name}: {error}") from error
         if answer.reference != reference or isinstance(answer, Refused) != (trace is Trace.REFUSED):

@@ -50,6 +50,7 @@ class _Waiting:
     ended: threading.Event = field(default_factory=threading.Event)
     outcome: BankResponse | OutcomeUnknown | None = None
     given_up: bool = False
+    answer: bytes = b""
 
 
 class _Process:
@@ -84,6 +85,7 @@ class _Process:
         with self._lock:
             self.waiting.append(waiting)
         wire.left()
+        wire.record(wire.SENT, frame)
         try:
             write_frame(self._pipes[0], frame)
         except OSError as error:
@@ -111,6 +113,8 @@ class _Process:
 
     def _answer(self, frame: bytes) -> None:
         lrc = self.waiting[0].lrc if self.waiting else ""
+        if self.waiting:
+            self.waiting[0].answer = frame
         try:
             response = decode_response(frame)
         except ParseError as error:
@@ -180,6 +184,8 @@ class TerminalClient:
             waiting = _Waiting(self._new_lrc(), on_late)
             process.send(encode_request(replace(request, lrc=waiting.lrc)), waiting)
             waiting.ended.wait(max(end - time.monotonic(), 0.0))
+            if waiting.answer:
+                wire.record(wire.RECEIVED, waiting.answer)
             if process.give_up(waiting):
                 raise OutcomeUnknown("the terminal has not answered in time; the call goes on")
         finally:

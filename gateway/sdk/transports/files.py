@@ -6,12 +6,15 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from gateway.sdk.transports import wire
+
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file so that a reader, or a power cut, never sees a part of it: temporary name, fsync, rename.
 
     Raises ``OSError``; when it does, ``path`` is as it was before.
     """
+    wire.record(wire.SENT, data, f"file {path.name}")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
@@ -51,4 +54,5 @@ def read_whole(path: Path, complete: Callable[[bytes], bool], limit: int = 64 <<
     if not path.exists() or path.stat().st_size > limit:
         return None
     data = path.read_bytes()
+    wire.record(wire.RECEIVED, data, f"file {path.name}")
     return data if complete(data) else None

@@ -124,6 +124,7 @@ class Http:
             target = self._targets.get(url) or self._target(url)
             for header in headers.items() if headers else ():
                 check_header_validity(header)
+            wire.announce(data, f"{method} {target.path}")
             # The pool itself, below the session and the adapter of requests, which add nothing here but time.
             reply = target.pool.urlopen(
                 method,
@@ -211,5 +212,7 @@ def _read(reply: BaseHTTPResponse, end: float) -> bytes:
     except BaseException:
         reply.close()
         raise
+    finally:
+        wire.record(wire.RECEIVED, body, f"HTTP {reply.status}")
     reply.release_conn()
     return bytes(body)

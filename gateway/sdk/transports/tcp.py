@@ -42,6 +42,7 @@ class TcpConnection:
         self._socket.settimeout(self._left())
         wire.left()
         self.sent = True
+        wire.record(wire.SENT, data)
         try:
             self._socket.sendall(data)
         except OSError as error:
@@ -80,6 +81,7 @@ class TcpConnection:
             raise self.trouble(f"no answer: {error or type(error).__name__}") from None
         if not data:
             raise self.trouble("connection closed before the answer was whole")
+        wire.record(wire.RECEIVED, data)
         return data
 
     def close(self) -> None:
