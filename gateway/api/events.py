@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 
 from gateway.api.operation import Ask, operation
+from gateway.engine.feed import event_view, events_after
 from gateway.engine.model import Json
 from gateway.engine.problems import Problem, invalid
-from gateway.engine.views import moment
 from gateway.store import listings
 from gateway.store.port import Row
 from schemas.events import EventList, EventQuery
 
 #: How often a waiting request looks, in seconds.
 LOOK_EVERY_S = 0.25
-#: On PostgreSQL an event may be committed after one with a higher position: none is told before it is so old.
-SETTLED_MS = 1_000
-_ANY_TIME = 1 << 62
 
 
 class _Waiting:
@@ -65,7 +61,7 @@ def list_events(ask: Ask) -> Json:
         finally:
             _waiting.leave()
     limit = ask.query["limit"]
-    return {"data": [_view(row) for row in found[:limit]], "has_more": len(found) > limit}
+    return {"data": [event_view(row) for row in found[:limit]], "has_more": len(found) > limit}
 
 
 def _merchants(ask: Ask) -> list[str]:
@@ -88,10 +84,8 @@ def _position(ask: Ask, merchants: list[str]) -> int:
 
 
 def _read(ask: Ask, after: int, merchants: list[str]) -> list[Row]:
-    database = ask.parts.database
-    settled = ask.parts.engine.clock.now() - SETTLED_MS if database.dialect == "postgresql" else _ANY_TIME
-    limit = ask.query["limit"] + 1
-    return database.read(lambda tx: listings.events(tx, after, merchants, ask.key.stores, settled, limit))
+    parts, limit = ask.parts, ask.query["limit"] + 1
+    return parts.database.read(lambda tx: events_after(tx, parts.engine.clock, after, merchants, ask.key.stores, limit))
 
 
 def _await(ask: Ask, after: int, merchants: list[str]) -> list[Row]:
@@ -101,15 +95,3 @@ def _await(ask: Ask, after: int, merchants: list[str]) -> list[Row]:
         time.sleep(LOOK_EVERY_S)
         found = _read(ask, after, merchants)
     return found
-
-
-def _view(row: Row) -> Json:
-    return {
-        "id": row["id"],
-        "type": row["type"],
-        "occurred_at": moment(row["occurred"]),
-        "merchant": row["merchant"],
-        "subject": row["subject"],
-        "seq": row["seq"],
-        "data": json.loads(row["data"]),
-    }

@@ -60,7 +60,7 @@ def event_position(tx: Tx, event_id: str, merchants: Collection[str]) -> int | N
 
 
 def events(
-    tx: Tx, after: int, merchants: Collection[str], stores: Collection[str] | None, before: int, limit: int
+    tx: Tx, after: int, merchants: Collection[str] | None, stores: Collection[str] | None, before: int, limit: int
 ) -> list[Row]:
     """Events after a position, in order, that occurred before a time (milliseconds)."""
     of_merchants, merchant_values = one_of("e.merchant", merchants, "merchant")
