@@ -17,6 +17,7 @@ import click
 
 from gateway import __version__
 from gateway.cli_campaigns import campaigns
+from gateway.cli_tasks import tasks
 from gateway.domain.errors import GatewayError
 from gateway.folders import config_folder
 from gateway.pricing.command import price_command
@@ -51,6 +52,7 @@ def main() -> None:
 
 main.add_command(price_command, "price")
 main.add_command(campaigns)
+main.add_command(tasks)
 
 
 def _parts(config: Path) -> Any:
@@ -361,24 +363,6 @@ def settle(config: Path, merchant_id: str | None, day: str | None, as_json: bool
     finally:
         parts.close()
     sys.exit(0 if balanced else 1)
-
-
-@main.command()
-@CONFIG
-@click.argument("merchant_id", required=False)
-def tasks(config: Path, merchant_id: str | None) -> None:
-    """Open cases that need a person."""
-    parts = _parts(config)
-    try:
-        for merchant in _chosen(parts, merchant_id):
-            sql = "SELECT * FROM tasks WHERE merchant = :merchant AND status = 'open' ORDER BY id"
-            rows = parts.database.read(lambda tx, sql=sql, m=merchant: tx.all(sql, {"merchant": m.id}))
-            for row in rows:
-                click.echo(
-                    f"{row['id']}  {row['subject']}  {row['leg']}  {row['kind']}  {row['owner']}: {row['detail']}"
-                )
-    finally:
-        parts.close()
 
 
 def _miscounted(parts: Any) -> int:

@@ -7,10 +7,11 @@ from gateway.api.operation import Ask, operation
 from gateway.api.owned import need_id
 from gateway.engine.model import Json
 from gateway.engine.problems import Problem
-from gateway.engine.views import moment
+from gateway.engine.replies import Reply
+from gateway.engine.tasks import Tasks, Word
+from gateway.engine.views import task_view
 from gateway.store import listings
-from gateway.store.port import Row
-from schemas.tasks import Task, TaskList, TaskQuery
+from schemas.tasks import Resolution, Task, TaskList, TaskQuery
 
 
 @operation("GET", "…/tasks", query=TaskQuery, returns={200: TaskList}, scopes=("task:read",))
@@ -25,6 +26,31 @@ def list_tasks(ask: Ask) -> Json:
 @operation("GET", "…/tasks/<task_id>", returns={200: Task}, scopes=("task:read",))
 def read_task(ask: Ask) -> Json:
     """One task."""
+    return _need(ask)
+
+
+@operation(
+    "POST",
+    "…/tasks/<task_id>/resolve",
+    body=Resolution,
+    returns={200: Task, 202: Task},
+    scopes=("task:write",),
+    idempotent=True,
+    problems=("invalid-state", "storage-full"),
+)
+def resolve_task(ask: Ask) -> Reply:
+    """Say what became of it, and on what evidence; the checkout goes on from there.
+
+    202 if the amount is above what the merchant lets one person decide: a second person, under another key, has to say
+    the same. What was said is in `words`, what took effect in `resolution`.
+    """
+    _need(ask)
+    word = Word(ask.body["outcome"], ask.body["evidence"], f"key {ask.key.id} {ask.key.name}".strip())
+    return Tasks(ask.parts.engine).resolve(ask.change, ask.ids["task_id"], word)
+
+
+def _need(ask: Ask) -> Json:
+    """The task, of a store that the key sees. Raises ``not-found``."""
     need_id(ask.ids["task_id"], "task")
     found = _find(ask, {"id": ask.ids["task_id"], "status": "", "subject": "", "after": "", "limit": 1})
     if not found:
@@ -34,14 +60,4 @@ def read_task(ask: Ask) -> Json:
 
 def _find(ask: Ask, asked: Json) -> list[Json]:
     row = {"merchant": ask.merchant_id, **asked}
-    return [_view(found) for found in ask.parts.database.read(lambda tx: listings.tasks(tx, row, ask.key.stores))]
-
-
-def _view(row: Row) -> Json:
-    names = ("id", "merchant", "subject", "leg", "kind", "status", "owner", "detail", "resolution")
-    return {
-        **{name: row[name] for name in names},
-        "opened_at": moment(row["opened"]),
-        "deadline": moment(row["deadline"]),
-        "resolved_at": moment(row["resolved"]) if row["resolved"] else None,
-    }
+    return [task_view(found) for found in ask.parts.database.read(lambda tx: listings.tasks(tx, row, ask.key.stores))]

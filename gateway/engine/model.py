@@ -231,6 +231,11 @@ class Saga:
     def failure(self) -> Json | None:
         return self.progress.get("failure")
 
+    def at_stake(self, leg_name: str) -> int:
+        """The money that a case about this leg decides, in minor units: the leg's own, else all of it."""
+        own = next((leg.params.get("amount") for leg in self.legs() if leg.name == leg_name), None)
+        return self.amount if own is None else int(own)
+
     def by_hand(self) -> list[str]:
         """Legs that a person has given back or shown to hold nothing: nobody need undo them any more."""
         return list(self.progress.get("by_hand", ()))

@@ -65,6 +65,7 @@ class Notes:
                 "detail": task.detail,
                 "opened": self.now,
                 "deadline": self.now + TASK_DEADLINE,
+                "amount": self.saga.at_stake(task.leg),
             }
             known = self.saga.progress.setdefault("tasks", [])
             if any((item["leg"], item["kind"]) == (task.leg, task.kind) for item in known):

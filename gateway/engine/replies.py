@@ -8,9 +8,9 @@ from typing import Any
 
 from gateway.engine.model import Json, Kind, Op, OpState, Phase, Saga, State
 from gateway.engine.problems import Problem
-from gateway.engine.views import checkout_view, deposit_view, refund_view, release_view
+from gateway.engine.views import checkout_view, deposit_view, refund_view, release_view, task_view
 from gateway.store import journal as sql
-from gateway.store.port import Tx
+from gateway.store.port import Row, Tx
 
 #: The reason of a failure that held nothing and charged nothing, as a problem of its own.
 _SLUGS = {
@@ -52,6 +52,12 @@ def location_of(saga: Saga) -> str:
     if saga.kind is Kind.RELEASE:
         return f"/v1/merchants/{saga.merchant}/deposits/{saga.parent}"
     return f"/v1/merchants/{saga.merchant}/{collection[saga.kind]}/{saga.id}"
+
+
+def task_reply(task: Row, status: int = 200) -> Reply:
+    """The reply to a request that said something of a task: the task, as it stands now."""
+    location = f"/v1/merchants/{task['merchant']}/tasks/{task['id']}"
+    return Reply(status, sql.dump(task_view(task)), location)
 
 
 def view_of(saga: Saga, ops: Sequence[Op]) -> Json:

@@ -24,6 +24,7 @@ from gateway.engine.replies import (
     never_left,
     refusal,
     reply_of,
+    task_reply,
 )
 from gateway.engine.seams import Caller, Clock, Ids, Journal, Secrets
 from gateway.engine.worker import Worker
@@ -49,6 +50,16 @@ class Asked:
     key: str
     fingerprint: str
     request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """What a change is answered with where that is not the saga itself: what the key is kept for, and the reply, read
+    when all is done."""
+
+    subject: str
+    location: str
+    reply: Callable[[], Reply]
 
 
 class Engine:
@@ -122,17 +133,22 @@ class Engine:
         """
         now = self.clock.now()
         row = self.journal.read(lambda tx: sql.key(tx, asked.merchant, asked.key))
-        kind = KINDS.get(row["subject"].split("_")[0]) if row is not None else None
+        task = self.journal.read(lambda tx: sql.task(tx, row["subject"])) if row is not None else None
+        subject = task["subject"] if task is not None else row["subject"] if row is not None else ""
+        kind = KINDS.get(subject.split("_")[0])
         if row is None or kind is None:
             return None
-        saga, ops = self.load(asked.merchant, kind, row["subject"])
+        saga, ops = self.load(asked.merchant, kind, subject)
         soon = now + self.timing.inline  # whoever asks again in a moment is told how it ended
         if saga.lease_until >= now or (saga.due_at is not None and saga.due_at <= soon and saga.state not in TERMINAL):
             return None
         if saga.state is State.FAILED and self._never_left(Work(saga, ops)):
             self.journal.tx(lambda tx: sql.forget(tx, saga.id))
             return Reply(0, "")
-        reply = changed_reply(saga, ops) if "#" in row["location"] else reply_of(saga, ops)
+        if task is not None:
+            reply = task_reply(task)
+        else:
+            reply = changed_reply(saga, ops) if "#" in row["location"] else reply_of(saga, ops)
         self.journal.tx(lambda tx: sql.store_reply(tx, asked.merchant, asked.key, reply.status, reply.body))
         return self.journal.read(lambda tx: Keys.look(tx, asked.merchant, asked.key, asked.fingerprint))
 
@@ -164,7 +180,7 @@ class Engine:
         except Refused as refused:
             raise refusal(refused.saga, kept=False) from None
         except KeyTaken:
-            return self._after_key_taken(asked)
+            return self.after_key_taken(asked)
         except Duplicate as duplicate:
             raise self._duplicate(duplicate.saga) from None
         except Lost:
@@ -174,9 +190,14 @@ class Engine:
         crash.point("before-reply")
         return self._reply(asked, work)
 
-    def _taken_over(self, asked: Asked, saga: Saga) -> Reply:
+    def _taken_over(self, asked: Asked, saga: Saga, telling: Telling | None = None) -> Reply:
         """Another worker goes on with it: the reply is how it stands now."""
-        reply = changed_reply(*self.load(saga.merchant, saga.kind, saga.id))
+        return self._told(
+            asked, telling.reply() if telling else changed_reply(*self.load(saga.merchant, saga.kind, saga.id))
+        )
+
+    def _told(self, asked: Asked, reply: Reply) -> Reply:
+        """Keep what a change is answered with."""
         self.journal.tx(lambda tx: sql.store_reply(tx, asked.merchant, asked.key, reply.status, reply.body))
         return reply
 
@@ -195,7 +216,7 @@ class Engine:
         own = self.merchant(merchant_id).policy.inline_wait_s
         return self.timing.inline if own is None else int(own * 1000)
 
-    def _after_key_taken(self, asked: Asked) -> Reply:
+    def after_key_taken(self, asked: Asked) -> Reply:
         reply = self.stored(asked)
         if reply is None:
             raise Problem("request-in-progress", "another request with this key came first", retry_after=2)
@@ -252,11 +273,12 @@ class Engine:
         alter: Callable[[Work], None],
         secrets: Secrets,
         before: Callable[[Tx, Saga], None] | None = None,
+        telling: Telling | None = None,
     ) -> Reply:
         """Alter a saga that rests (add a tender, cancel it), then work on it. ``alter`` may raise ``Problem``.
 
         The key is taken in the transaction that writes the change, so that both stand or neither does; ``before`` runs
-        in it too.
+        in it too, and may refuse it all with a ``Problem``. The reply is the saga, or what ``telling`` tells.
         """
         stored = self.stored(asked)
         if stored is not None:
@@ -269,26 +291,28 @@ class Engine:
             self.release(work)
             raise
         work.secrets = secrets
-        location = f"{location_of(saga)}#{asked.key}"
+        subject = telling.subject if telling else saga_id
+        location = telling.location if telling else f"{location_of(saga)}#{asked.key}"
         until = self.clock.now() + self._inline(asked.merchant)
 
         def accept(tx: Tx, changed: Work) -> None:
-            Keys.take(tx, asked.merchant, asked.key, asked.fingerprint, saga_id, location, self.clock.now())
+            Keys.take(tx, asked.merchant, asked.key, asked.fingerprint, subject, location, self.clock.now())
             if before is not None:
                 before(tx, changed.saga)
 
         try:
             work = self.worker.run(work, until, accept, self.finish)
+        except Problem:
+            self.release(work)
+            raise
         except KeyTaken:
             self.release(work)
-            return self._after_key_taken(asked)
+            return self.after_key_taken(asked)
         except Lost:
-            return self._taken_over(asked, saga)
+            return self._taken_over(asked, saga, telling)
         except StorageError as error:
             return self._storage_trouble(asked, saga, error)
-        reply = changed_reply(work.saga, work.ops)
-        self.journal.tx(lambda tx: sql.store_reply(tx, asked.merchant, asked.key, reply.status, reply.body))
-        return reply
+        return self._told(asked, telling.reply() if telling else changed_reply(work.saga, work.ops))
 
     def _claimed(self, saga: Saga) -> Work:
         """The saga in our hands; a worker that only looks at it for a moment is waited for."""

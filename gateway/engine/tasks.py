@@ -2,19 +2,23 @@
 
 What a person may say: ``done`` (it happened; or, where something was to be given back, it has been given back or was
 never taken) and ``not_done`` (it did not happen: the gateway may do it; or try again to give it back). Who said it, on
-what evidence and when stays with the task.
+what evidence and when stays with the task. Above the merchant's ``policy.two_person_above_amount`` a word takes effect
+only when a second person has said the same.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from gateway.engine.driver import Work
-from gateway.engine.model import Json, Leg, Op, OpState, Phase
+from gateway.engine.model import Json, Leg, Op, OpState, Phase, Saga
 from gateway.engine.problems import Problem, invalid
-from gateway.engine.replies import Reply
+from gateway.engine.replies import Keys, KeyTaken, Reply, task_reply
 from gateway.engine.seams import Secrets
-from gateway.engine.service import KINDS, Asked, Engine
+from gateway.engine.service import KINDS, Asked, Engine, Telling
 from gateway.hookspecs import UNDO_HOOKS
 from gateway.store import journal as sql
+from gateway.store.encoding import load
 from gateway.store.port import Row, Tx
 
 OUTCOMES = ("done", "not_done")
@@ -24,40 +28,41 @@ _BACK = frozenset({"payment-not-closed", "undo-failed", "late-payment"})
 _EVIDENCE_MOST = 2000
 
 
+@dataclass(frozen=True, slots=True)
+class Word:
+    """What a person says of a task: the outcome, what it rests on, who says it (a key, an account of this machine)."""
+
+    outcome: str
+    evidence: str
+    by: str
+
+
 class Tasks:
     """Settles tasks."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
 
-    def resolve(self, asked: Asked, task_id: str, outcome: str, evidence: str, by: str) -> Reply:
-        """Take a person's word for a task. The reply is the resource that the task is about.
+    def resolve(self, asked: Asked, task_id: str, word: Word) -> Reply:
+        """Take a person's word for a task. The reply is the task: 200, or 202 while a second person is awaited.
 
-        Args:
-            outcome: ``done`` or ``not_done``.
-            evidence: what it rests on: a slip number, a statement's line; up to 2,000 characters.
-            by: who says it: the credential's name.
-
-        Raises ``not-found``, ``validation-error``, ``invalid-state`` where the task has been settled. Idempotent by
-        the key.
+        Raises ``not-found``, ``validation-error``, ``invalid-state`` where the task has been settled, or where this
+        person has said the same before. Idempotent by the key.
         """
         stored = self.engine.stored(asked)
         if stored is not None:
             return stored
-        _check(outcome, evidence)
+        _check(word)
         task = self._task(asked.merchant, task_id)
-        kind = KINDS[task["subject"].split("_")[0]]
-        answer: Json = {"outcome": outcome, "evidence": evidence, "by": by, "at": self.engine.clock.now()}
+        saga, _ = self.engine.load(asked.merchant, KINDS[task["subject"].split("_")[0]], task["subject"])
+        said = load(task["words"])
+        answer: Json = {"outcome": word.outcome, "evidence": word.evidence, "by": word.by, "at": self._now()}
+        if self._needs_another(saga, task, said, word):
+            return self._note(asked, task, [*said, answer])
+        return self._take_effect(asked, saga, task, [*said, answer])
 
-        def alter(work: Work) -> None:
-            case = _case(work, task_id)
-            work.saga.progress.setdefault("answers", {})[task_id] = answer
-            _apply(work, case, outcome, self.engine.clock.now())
-
-        def keep(tx: Tx, _: object) -> None:
-            sql.answer_task(tx, task_id, sql.dump(answer))
-
-        return self.engine.change(asked, kind, task["subject"], alter, Secrets(), keep)
+    def _now(self) -> int:
+        return self.engine.clock.now()
 
     def _task(self, merchant: str, task_id: str) -> Row:
         found = self.engine.journal.read(lambda tx: sql.task(tx, task_id))
@@ -67,11 +72,69 @@ class Tasks:
             raise Problem("invalid-state", "this task is closed, or is none that can be settled here")
         return found
 
+    # --- two persons -------------------------------------------------------------------------------------------------
 
-def _check(outcome: str, evidence: str) -> None:
-    if outcome not in OUTCOMES:
+    def _needs_another(self, saga: Saga, task: Row, said: list[Json], word: Word) -> bool:
+        """Whether somebody else has to say the same first. A person's last word is the one that counts."""
+        limit = self.engine.merchant(saga.merchant).policy.two_person_above_amount
+        if limit is None or saga.at_stake(task["leg"]) <= limit:
+            return False
+        last = {each["by"]: each["outcome"] for each in said}
+        if word.outcome in (outcome for by, outcome in last.items() if by != word.by):
+            return False
+        if last.get(word.by) == word.outcome:
+            raise Problem("invalid-state", "you have said this before; a second person has to say it too")
+        return True
+
+    def _note(self, asked: Asked, task: Row, words: list[Json]) -> Reply:
+        """Keep a first person's word, which has no effect yet."""
+
+        def unit(tx: Tx) -> Reply:
+            _write(tx, task, words)
+            reply, now = task_reply(_read(tx, task), 202), self._now()
+            Keys.take(tx, asked.merchant, asked.key, asked.fingerprint, task["id"], reply.location, now, reply)
+            return reply
+
+        try:
+            return self.engine.journal.tx(unit)
+        except KeyTaken:
+            return self.engine.after_key_taken(asked)
+
+    # --- taking effect -----------------------------------------------------------------------------------------------
+
+    def _take_effect(self, asked: Asked, saga: Saga, task: Row, words: list[Json]) -> Reply:
+        answer = words[-1]
+
+        def alter(work: Work) -> None:
+            case = _case(work, task["id"])
+            work.saga.progress.setdefault("answers", {})[task["id"]] = answer
+            _apply(work, case, answer["outcome"], self._now())
+
+        def keep(tx: Tx, _: object) -> None:
+            _write(tx, task, words)
+
+        def reply() -> Reply:
+            return self.engine.journal.read(lambda tx: task_reply(_read(tx, task)))
+
+        telling = Telling(task["id"], task_reply(task).location, reply)
+        return self.engine.change(asked, saga.kind, saga.id, alter, Secrets(), keep, telling)
+
+
+def _read(tx: Tx, task: Row) -> Row:
+    found = sql.task(tx, task["id"])
+    assert found is not None
+    return found
+
+
+def _write(tx: Tx, task: Row, words: list[Json]) -> None:
+    if not sql.say_of_task(tx, task["id"], task["words"], sql.dump(words)):
+        raise Problem("invalid-state", "somebody else has just said something of this task; read it again")
+
+
+def _check(word: Word) -> None:
+    if word.outcome not in OUTCOMES:
         raise invalid("/outcome", f"one of {', '.join(OUTCOMES)}")
-    if not evidence.strip() or len(evidence) > _EVIDENCE_MOST:
+    if not word.evidence.strip() or len(word.evidence) > _EVIDENCE_MOST:
         raise invalid("/evidence", f"say what this rests on, in up to {_EVIDENCE_MOST} characters")
 
 
@@ -121,4 +184,4 @@ def _settle(op: Op, state: OpState, now: int) -> None:
     op.outcome.pop("maybe", None)
 
 
-__all__ = ["OUTCOMES", "Tasks"]
+__all__ = ["OUTCOMES", "Tasks", "Word"]

@@ -9,6 +9,8 @@ from functools import lru_cache
 from gateway.engine.model import Json, Op, OpState, Saga, State
 from gateway.engine.requests import tenders_of
 from gateway.engine.retender import quote_in_force
+from gateway.store.encoding import load
+from gateway.store.port import Row
 
 #: The engine's state as the platform is told it.
 STATUS = {
@@ -215,3 +217,21 @@ def deposit_view(saga: Saga, ops: Sequence[Op], used: int) -> Json:
     if (action := next_action(saga, ops)) is not None:
         view["next_action"] = action
     return view
+
+
+def task_view(task: Row) -> Json:
+    """A case for a person: what it is about, what has been said of it, and by whom."""
+    names = ("id", "merchant", "subject", "leg", "kind", "status", "owner", "detail", "amount")
+    return {
+        **{name: task[name] for name in names},
+        "opened_at": moment(task["opened"]),
+        "deadline": moment(task["deadline"]),
+        "resolved_at": moment(task["resolved"]) if task["resolved"] else None,
+        "words": [_word_view(word) for word in load(task["words"])],
+        "resolution": _word_view(load(task["resolution"])) if task["resolution"] else None,
+    }
+
+
+def _word_view(word: Json) -> Json:
+    at = {"at": moment(word["at"])} if "at" in word else {}
+    return {"evidence": "", **word, **at}

@@ -50,10 +50,10 @@ INSERT INTO events (id, merchant, subject, seq, type, occurred, data)
 VALUES (:id, :merchant, :subject, :seq, :type, :occurred, :data)
 """
 INSERT_TASK = """
-INSERT INTO tasks (id, merchant, subject, leg, kind, status, owner, detail, opened, deadline)
-VALUES (:id, :merchant, :subject, :leg, :kind, 'open', :owner, :detail, :opened, :deadline)
+INSERT INTO tasks (id, merchant, subject, leg, kind, status, owner, detail, opened, deadline, amount)
+VALUES (:id, :merchant, :subject, :leg, :kind, 'open', :owner, :detail, :opened, :deadline, :amount)
 ON CONFLICT (subject, leg, kind) DO UPDATE SET status = 'open', detail = excluded.detail, opened = excluded.opened,
-  deadline = excluded.deadline, resolved = NULL, resolution = NULL
+  deadline = excluded.deadline, amount = excluded.amount, words = '[]', resolved = NULL, resolution = NULL
 RETURNING id
 """
 RESOLVE_TASK = """
@@ -156,9 +156,10 @@ def task(tx: Tx, task_id: str) -> Row | None:
     return tx.one("SELECT * FROM tasks WHERE id = :id", {"id": task_id})
 
 
-def answer_task(tx: Tx, task_id: str, resolution: str) -> None:
-    """Note what a person has said of a task; it stays open until that has taken effect."""
-    tx.execute("UPDATE tasks SET resolution = :resolution WHERE id = :id", {"id": task_id, "resolution": resolution})
+def say_of_task(tx: Tx, task_id: str, before: str, words: str) -> bool:
+    """Note what persons have said of a task, over what they had said before; False if that has changed."""
+    statement = "UPDATE tasks SET words = :words WHERE id = :id AND words = :before"
+    return tx.execute(statement, {"id": task_id, "before": before, "words": words}) == 1
 
 
 def insert_key(tx: Tx, row: Mapping[str, Any]) -> bool:

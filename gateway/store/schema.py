@@ -116,9 +116,16 @@ CREATE TABLE campaign_counters (
 #: Replies that are still owed are found by what they are about; there are few of them at any time.
 OPEN_KEYS = "CREATE INDEX idempotency_open ON idempotency (subject) WHERE status IS NULL;"
 
+#: What persons have said of a task, oldest first, and the money at stake (minor units; NULL where there is none).
+TASK_WORDS = """
+ALTER TABLE tasks ADD COLUMN words TEXT NOT NULL DEFAULT '[]';
+ALTER TABLE tasks ADD COLUMN amount INTEGER;
+"""
+
 #: All migrations of the core, in order; a name is never used again and a published text never changed.
 MIGRATIONS: tuple[tuple[str, str], ...] = (
     ("0001-journal", JOURNAL),
     ("0002-campaigns", CAMPAIGNS),
     ("0003-open-keys", OPEN_KEYS),
+    ("0004-task-words", TASK_WORDS),
 )

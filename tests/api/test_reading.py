@@ -148,6 +148,7 @@ def test_tasks_are_listed_and_read(gateway: Gateway, api: Api, number: Callable[
     for index, new in enumerate(ids):
         row = {"id": f"tsk_{new}", "merchant": "bun", "subject": made, "leg": f"leg{index}", "kind": "undo-failed"}
         row |= {"owner": "merchant", "detail": "give it back by hand", "opened": NOW, "deadline": NOW + 1}
+        row["amount"] = 300
         gateway.parts.database.tx(lambda tx, row=row: journal.open_task(tx, row))
     listed = api.get(f"…/tasks?subject={made}").json["data"]
     assert [task["id"] for task in listed] == [f"tsk_{new}" for new in reversed(ids)]

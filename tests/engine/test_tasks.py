@@ -10,19 +10,23 @@ from typing import Any
 import pytest
 
 from gateway.engine.problems import Problem
+from gateway.engine.replies import Reply
 from gateway.engine.service import Asked
-from gateway.engine.tasks import Tasks
+from gateway.engine.tasks import Tasks, Word
 from gateway.sdk.simulator import Fault
 from plugins.alipay.simulator import AlipaySimulator
 from tests.engine.conftest import everything, seed, shop_file
 from tests.engine.kit import House, build
 
 
-@pytest.fixture
-def poor(tmp_path: Path) -> Iterator[House]:
-    """A shop whose account at the wallet is empty: it takes money, and its refunds are refused."""
+@pytest.fixture(params=[""])
+def poor(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[House]:
+    """A shop whose account at the wallet is empty: it takes money, and its refunds are refused.
+
+    The parameter is a part of the merchant's file.
+    """
     simulator = AlipaySimulator(tmp_path / "alipay", {"latency_ms": "0"})
-    house = build(tmp_path, shop_file(simulator), {"alipay": simulator})
+    house = build(tmp_path, shop_file(simulator) + request.param, {"alipay": simulator})
     house.database.tx(seed)
     yield house
     house.stop()
@@ -47,16 +51,17 @@ def test_a_person_settles_what_was_refused(poor: House) -> None:
     refund = refused_refund(poor)
     (case,) = refund["tasks"]
     asked = Asked("m1", "resolve-1", "fp")
-    reply = Tasks(poor.engine).resolve(asked, case["id"], "done", "bank transfer 88-1", "till-manager")
-    assert (reply.status, json.loads(reply.body)["status"]) == (201, "succeeded")
+    reply = Tasks(poor.engine).resolve(asked, case["id"], Word("done", "bank transfer 88-1", "till-manager"))
+    assert (reply.status, json.loads(reply.body)["status"]) == (200, "resolved")
+    assert poor.refunds.get("m1", refund["id"])["status"] == "succeeded"
     kept = task(poor, case["id"])
     assert kept["status"] == "resolved" and kept["resolved"]
     said = json.loads(kept["resolution"])
     assert (said["outcome"], said["evidence"], said["by"]) == ("done", "bank transfer 88-1", "till-manager")
-    again = Tasks(poor.engine).resolve(asked, case["id"], "done", "bank transfer 88-1", "till-manager")
+    again = Tasks(poor.engine).resolve(asked, case["id"], Word("done", "bank transfer 88-1", "till-manager"))
     assert again.replayed and again.body == reply.body
     with pytest.raises(Problem) as refused:
-        Tasks(poor.engine).resolve(Asked("m1", "other", "fp"), case["id"], "done", "again", "x")
+        Tasks(poor.engine).resolve(Asked("m1", "other", "fp"), case["id"], Word("done", "again", "x"))
     assert refused.value.slug == "invalid-state"
 
 
@@ -64,8 +69,11 @@ def test_not_done_tries_again(poor: House) -> None:
     refund = refused_refund(poor)
     (case,) = refund["tasks"]
     poor.running["alipay"].simulator.control({"do": "set_balance", "amount": 1_000_000})
-    reply = Tasks(poor.engine).resolve(Asked("m1", "r", "fp"), case["id"], "not_done", "account topped up", "boss")
-    assert (reply.status, json.loads(reply.body)["status"]) == (201, "succeeded")
+    reply = Tasks(poor.engine).resolve(
+        Asked("m1", "r", "fp"), case["id"], Word("not_done", "account topped up", "boss")
+    )
+    assert (reply.status, json.loads(reply.body)["status"]) == (200, "resolved")
+    assert poor.refunds.get("m1", refund["id"])["status"] == "succeeded"
     assert poor.books("alipay")["money"]["net"] == 0
     assert json.loads(task(poor, case["id"])["resolution"])["by"] == "boss"
 
@@ -73,7 +81,7 @@ def test_not_done_tries_again(poor: House) -> None:
 def test_another_merchants_task_is_not_there(poor: House) -> None:
     (case,) = refused_refund(poor)["tasks"]
     with pytest.raises(Problem) as refused:
-        Tasks(poor.engine).resolve(Asked("m2", "r", "fp"), case["id"], "done", "x", "y")
+        Tasks(poor.engine).resolve(Asked("m2", "r", "fp"), case["id"], Word("done", "x", "y"))
     assert refused.value.slug == "not-found"
 
 
@@ -81,7 +89,7 @@ def test_another_merchants_task_is_not_there(poor: House) -> None:
 def test_a_word_without_ground_is_refused(poor: House, outcome: str, evidence: str) -> None:
     (case,) = refused_refund(poor)["tasks"]
     with pytest.raises(Problem) as refused:
-        Tasks(poor.engine).resolve(Asked("m1", "r", "fp"), case["id"], outcome, evidence, "y")
+        Tasks(poor.engine).resolve(Asked("m1", "r", "fp"), case["id"], Word(outcome, evidence, "y"))
     assert refused.value.status == 422
     assert task(poor, case["id"])["status"] == "open"
 
@@ -103,3 +111,31 @@ def test_a_task_that_settles_itself_is_closed(shop: House) -> None:
     assert (after["status"], after["tasks"]) == ("succeeded", [])
     closed = task(shop, body["tasks"][0]["id"])
     assert (closed["status"], json.loads(closed["resolution"])["by"]) == ("resolved", "gateway")
+
+
+@pytest.mark.parametrize("poor", ["\n[policy]\ntwo_person_above_amount = 1\n"], indirect=True)
+def test_above_the_limit_two_persons_have_to_say_the_same(poor: House) -> None:
+    """One person cannot let money go by himself, nor by saying it twice; two who disagree settle nothing."""
+    refund = refused_refund(poor)
+    (case,) = refund["tasks"]
+
+    def say(outcome: str, by: str, key: str) -> Reply:
+        return Tasks(poor.engine).resolve(Asked("m1", key, "fp"), case["id"], Word(outcome, "slip 7", by))
+
+    first = say("done", "anna", "k1")
+    assert (first.status, json.loads(first.body)["status"]) == (202, "open")
+    assert poor.refunds.get("m1", refund["id"])["status"] == "needs_attention"
+    assert say("done", "anna", "k1").replayed
+    with pytest.raises(Problem) as twice:
+        say("done", "anna", "k2")
+    assert twice.value.slug == "invalid-state"
+    assert say("not_done", "berta", "k3").status == 202
+    assert say("done", "carla", "k4").status == 200
+    assert poor.refunds.get("m1", refund["id"])["status"] == "succeeded"
+    kept = task(poor, case["id"])
+    assert [(word["by"], word["outcome"]) for word in json.loads(kept["words"])] == [
+        ("anna", "done"),
+        ("berta", "not_done"),
+        ("carla", "done"),
+    ]
+    assert json.loads(kept["resolution"])["by"] == "carla"
