@@ -41,15 +41,15 @@ class Record:
         return any(task["status"] == "open" and (not leg or task["leg"] == leg) for task in self.tasks)
 
 
-def record(tx: Tx, saga_id: str) -> Record | None:
-    """Read one saga with everything that belongs to it."""
+def record(tx: Tx, saga_id: str, op_of: Callable[[Row], Op] = op_from) -> Record | None:
+    """Read one saga with everything that belongs to it. ``op_of`` may remember rows that it has read before."""
     row = sql.saga(tx, saga_id)
     if row is None:
         return None
     ops = sql.ops(tx, saga_id)
     events = tx.all("SELECT * FROM events WHERE subject = :id ORDER BY seq", {"id": saga_id})
     fences = {op["key"]: op["fence"] for op in ops}
-    return Record(saga_from(row), [op_from(op) for op in ops], fences, sql.tasks_of(tx, saga_id), events)
+    return Record(saga_from(row), [op_of(op) for op in ops], fences, sql.tasks_of(tx, saga_id), events)
 
 
 # --- at any moment ---------------------------------------------------------------------------------------------------
