@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -88,6 +89,7 @@ class FarSystem:
     blocked: set[str] = field(default_factory=set)
     sends: dict[str, int] = field(default_factory=dict)
     due: dict[str, int] = field(default_factory=dict)
+    faults: Counter[str] = field(default_factory=Counter)
     #: Told of every effect that lets something go or moves money: (saga, what).
     watch: Callable[[str, str], None] = lambda saga, what: None
 
@@ -131,9 +133,11 @@ class FarSystem:
             return Declined(code="code-used")  # a payment code is single use
         charge = self.charges[key] = Charge(request.amount, at=now)
         if known is None and self.rng.random() < self.decline:
+            self.faults["decline"] += 1
             charge.declined = True  # a duplicate that comes later may find the money there
             return Declined(reason=DeclineReason.INSUFFICIENT_FUNDS, code="poor")
         if self.rng.random() < self.patience:
+            self.faults["patience"] += 1
             charge.pending = True
             return Pending(ref=key)
         charge.paid = True
@@ -176,16 +180,22 @@ class FarSystem:
         return Done(ref=key, amount=getattr(request, "amount", None))
 
     def _redeem(self, key: str, request: Any, saga: str, now: int) -> Change:
-        if self.rng.random() < self.refusing:
+        if self._refuses():
             return Declined(reason=DeclineReason.COUPON_EXHAUSTED, code="spent-elsewhere")
         result = self._reserve(key, request, saga, now)
         if isinstance(result, Done):
             self.held[key].state = "used"
         return result
 
+    def _refuses(self) -> bool:
+        refuses = self.rng.random() < self.refusing
+        if refuses:
+            self.faults["use_refused"] += 1
+        return refuses
+
     def _confirm(self, key: str, request: Any, saga: str, now: int) -> Change:
         held = self.held.get(request.original.key)
-        if held is None or held.state != "held" or self.rng.random() < self.refusing:
+        if held is None or held.state != "held" or self._refuses():
             return Declined(code="not-held")
         held.state = "used"
         return Done(ref=key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -23,6 +24,7 @@ class Memory:
 
     def __init__(self, rng: random.Random) -> None:
         self.rng, self.busy, self.unsure = rng, 0.0, 0.0
+        self.faults: Counter[str] = Counter()
         self.connection = connect(Path(":memory:"))
         for _, script in MIGRATIONS:
             for statement in statements(schema_sql(script, "sqlite")):
@@ -36,6 +38,7 @@ class Memory:
 
     def tx(self, fn: Callable[[Tx], T]) -> T:
         if self.busy and self.rng.random() < self.busy:
+            self.faults["busy"] += 1
             raise StorageBusy("locked")
         self.connection.execute("BEGIN IMMEDIATE")
         tx = SqliteTx(self.connection)
@@ -49,6 +52,7 @@ class Memory:
         self.connection.execute("COMMIT")
         self.after()
         if self.unsure and self.rng.random() < self.unsure:
+            self.faults["unsure"] += 1
             raise StorageUnknown("the commit's answer was lost")
         return result
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import random
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from gateway.domain.errors import NotSent, OutcomeUnknown, PluginError
 from gateway.domain.outcomes import Done
 from gateway.engine import invariants
 from gateway.engine.driver import Driver, Duplicate, Lost, Pause, Refused, Work
-from gateway.engine.model import Kind, OpState, Phase, Saga, State, Timing, Verb
+from gateway.engine.model import Kind, Op, OpState, Phase, Saga, State, Timing, Verb
 from gateway.engine.own import OWN, OwnLedger
 from gateway.engine.problems import Problem
 from gateway.engine.records import op_from, saga_from
@@ -28,7 +29,7 @@ from gateway.engine.requests import tenders_of
 from gateway.engine.seams import Effect, Outcome, Secrets
 from gateway.store import journal as sql
 from gateway.store.errors import StorageError
-from gateway.store.port import Tx
+from gateway.store.port import Row, Tx
 from tests.simulation import far as fars
 from tests.simulation.plans import MERCHANT, Planner, Shop, refund_of
 from tests.simulation.store import Memory
@@ -40,6 +41,7 @@ HEAL_AFTER = 150_000
 END_WITHIN = 900_000
 #: For how long a world goes on after that, for the watches to end (milliseconds).
 LOOKS = 3 * TIMING.watch
+NEVER = 1 << 62
 #: The longest that a request may be on its way: the call's deadline and what the adapters declare.
 CALL = TIMING.call
 IN_FLIGHT = int(fars.IN_FLIGHT_S * 1000)
@@ -91,6 +93,14 @@ class Violation(AssertionError):
     """Something happened that must not."""
 
 
+@dataclass(slots=True)
+class Standing:
+    """Where a saga stood at its last commit, so that the world need not ask the database at every tick."""
+
+    state: State
+    look_at: int | None
+
+
 class Ids:
     """Identifiers of a seed; they rise."""
 
@@ -113,6 +123,7 @@ class World:
         self.mix = draw_mix(rng, without)
         db.clear()
         db.rng, db.busy, db.unsure, db.after = rng, self.mix["busy"], self.mix["unsure"], self._committed
+        self.faults = db.faults = Counter[str]()
         self.systems: dict[str, fars.FarSystem] = {}
         self.shop = self._build_shop()
         self.planner = Planner(self.shop, rng)
@@ -122,9 +133,13 @@ class World:
         self.active = 0
         self.crashes = 0
         self.touched: set[str] = set()
+        self.locks_moved = False
+        self.standing: dict[str, Standing] = {}
+        self.ops: dict[str, tuple[Row, Op]] = {}
+        self.next_look = 0
         self.fences: dict[str, int] = {}
         self.sent: dict[str, int] = {}
-        self.healed = False
+        self.healed = self.ended = False
         self.charged_after_end: set[str] = set()
         self.numbers: dict[str, str] = {}
 
@@ -137,6 +152,7 @@ class World:
             profile = rng.choice(profiles)
             built = fars.FarSystem(name, profile, fars.hooks_of(role, profile), rng, free)
             built.decline, built.patience, built.watch = self.mix["decline"], self.mix["patience"], self._seen
+            built.faults = self.faults
             built.refusing = self.mix["use_refused"] if rng.random() < 0.3 else 0.0
             self.systems[name] = built
             return name
@@ -165,6 +181,7 @@ class World:
         return self.own if connection == OWN else self.systems[connection]
 
     def embedded(self, merchant: str, effect: Effect, tx: Tx) -> Any:
+        self.locks_moved = True
         return self.own.change(effect, tx, self.now())
 
     def run(self, effects: Sequence[Effect]) -> list[Outcome]:
@@ -175,14 +192,20 @@ class World:
 
     def chance(self, trouble: str) -> bool:
         rate = self.mix[trouble]
-        return not self.healed and rate > 0 and self.rng.random() < rate
+        happens = not self.healed and rate > 0 and self.rng.random() < rate
+        if happens:
+            self.faults[trouble] += 1
+        return happens
 
     # --- watching over it --------------------------------------------------------------------------------------------
 
     def _committed(self) -> None:
+        """The invariants that hold at every moment, of the sagas that this commit may have touched."""
+        tx = self._tx()
         for saga_id in self.touched:
-            found = invariants.record(self._tx(), saga_id)
+            found = invariants.record(tx, saga_id, self._op)
             if found is None:
+                self.standing.pop(saga_id, None)
                 continue
             wrong = invariants.violations(found, invariants.ALWAYS)
             if found.saga.fence < self.fences.get(saga_id, 0):
@@ -190,7 +213,23 @@ class World:
             self.fences[saga_id] = found.saga.fence
             if wrong:
                 raise Violation(wrong[0])
+            due = found.saga.due_at
+            look_at = None if due is None else max(due, found.saga.lease_until + 1)
+            self.standing[saga_id] = Standing(found.saga.state, look_at)
         self.touched.clear()
+        self.next_look = min((s.look_at for s in self.standing.values() if s.look_at is not None), default=NEVER)
+        if self.locks_moved:
+            self._locks_count()
+
+    def _op(self, row: Row) -> Op:
+        """The operation of a row as it stands in the database; parsed again only if it has changed."""
+        known = self.ops.get(row["key"])
+        if known is None or known[0] != row:
+            known = self.ops[row["key"]] = (row, op_from(row))
+        return known[1]
+
+    def _locks_count(self) -> None:
+        self.locks_moved = False
         taken = self.db.rows(
             "SELECT item, sum(quantity) AS n FROM holds WHERE kind = 'coupon' AND state IN ('held', 'used')"
             " GROUP BY item HAVING sum(quantity) > 1"
@@ -328,8 +367,9 @@ class World:
 
     def recover(self) -> None:
         """What a recovery thread does: look for what is due, claim it, work on it."""
-        for saga_id in self.db.read(lambda tx: sql.due(tx, self.now(), 20)):
-            self.claim(saga_id)
+        if self.now() >= self.next_look:
+            for saga_id in self.db.read(lambda tx: sql.due(tx, self.now(), 20)):
+                self.claim(saga_id)
 
     def claim(self, saga_id: str, alter: Callable[[Work], bool] | None = None) -> bool:
         self.touched.add(saga_id)
@@ -342,6 +382,7 @@ class World:
         if alter is not None and not alter(work):
             row = {"id": saga_id, "fence": work.saga.fence}
             statement = "UPDATE sagas SET lease_until = 0 WHERE id = :id AND fence = :fence"
+            self.touched.add(saga_id)
             with suppress(StorageError):
                 self.db.tx(lambda tx: tx.execute(statement, row))
             return False
@@ -363,6 +404,7 @@ class World:
         def accept(tx: Tx, new: Work) -> None:
             Keys.take(tx, MERCHANT, key, "fp", new.saga.id, f"/{new.saga.id}", self.now())
             if before is not None:
+                self.touched.add(saga.parent)
                 before(tx)
 
         self.work(Work(saga, [], Secrets(), fresh=True), self.now() + 15_000, accept)
@@ -374,8 +416,7 @@ class World:
             work.saga.progress["cancel"] = True
             return True
 
-        if (saga := self.saga(number)) is not None:
-            self.claim(saga.id, alter)
+        self._change(number, alter)
 
     def add_tender(self, number: str) -> None:
         def alter(work: Work) -> bool:
@@ -392,8 +433,13 @@ class World:
             saga.progress["tender_added"] = True
             return True
 
-        if (saga := self.saga(number)) is not None:
-            self.claim(saga.id, alter)
+        self._change(number, alter, State.AWAITING_TENDER)
+
+    def _change(self, number: str, alter: Callable[[Work], bool], *wanted: State) -> None:
+        """A change that the platform asks for: mostly where it makes sense, now and then in vain."""
+        row = self.db.rows("SELECT id, state FROM sagas WHERE number = :n AND kind = 'checkout'", n=number)
+        if row and (not wanted or row[0]["state"] in wanted or self.rng.random() < 0.1):
+            self.claim(row[0]["id"], alter)
 
     def refund(self, number: str) -> None:
         parent = self.saga(number)
@@ -444,6 +490,7 @@ class World:
 
     def _jump(self) -> None:
         """Back by as much as you like; forward only by less than what stands between "not found" and "gone"."""
+        self.faults["jump"] += 1
         self.skew = self.rng.choice((-3_600_000, -30_000, 4_000))
 
     def _heal(self) -> None:
@@ -455,17 +502,21 @@ class World:
         self.skew = 0
 
     def _tick(self) -> None:
+        """A recovery thread looks, sleeps, looks again; where nothing can be due it may as well sleep on."""
         self.recover()
+        pause = self.rng.randrange(500, 2500)
         if not self.healed:
-            return self.at(self.rng.randrange(500, 2500), self._tick)
+            idle = self.next_look - self.now() if self.rng.random() < 0.8 else 0
+            return self.at(max(pause, min(idle, 10_000)), self._tick)
         if self.active:
             return self.at(2_000, self._tick)
-        rows = self.db.rows("SELECT min(max(due_at, lease_until + 1)) AS at FROM sagas WHERE due_at IS NOT NULL")
-        due, end = rows[0]["at"], START + HEAL_AFTER + END_WITHIN
+        due, end = self.next_look, START + HEAL_AFTER + END_WITHIN
         if self.now_ms < end:
-            return self.at(max(500, min(due or end, end) - self.now_ms), self._tick)
-        self._must_have_ended()
-        if due is not None and self.now_ms < end + LOOKS:
+            return self.at(max(500, min(due, end) - self.now_ms), self._tick)
+        if not self.ended:
+            self.ended = True
+            self._must_have_ended()
+        if due is not NEVER and self.now_ms < end + LOOKS:
             self.at(max(60_000, due - self.now_ms), self._tick)
         return None
 
@@ -473,7 +524,7 @@ class World:
 
     def _records(self) -> list[invariants.Record]:
         ids = [row["id"] for row in self.db.rows("SELECT id FROM sagas ORDER BY id")]
-        return [found for saga_id in ids if (found := invariants.record(self._tx(), saga_id)) is not None]
+        return [found for saga_id in ids if (found := invariants.record(self._tx(), saga_id, self._op)) is not None]
 
     def _must_have_ended(self) -> None:
         for found in self._records():
