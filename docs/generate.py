@@ -1,7 +1,8 @@
 """Writes the reference pages that are made from the code: ``python -m docs.generate``, from the project's folder.
 
 ``tests/docs`` fails when a page is not what this would write. Prose about a settings key stands in
-``docs/settings_texts.toml``; everything else is the code's own words.
+``docs/settings_texts.toml``; everything else is the code's own words. ``reliability.md``'s figures are made from
+``docs/evidence``.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import click
 
+from docs import figures
 from docs.reference_hooks import hooks_page, records_page
 from docs.reference_settings import settings_page
 from gateway.api import RESOURCES
@@ -209,6 +211,15 @@ def main() -> None:
         if not file.exists() or file.read_text(encoding="utf-8") != text:
             file.write_text(text, encoding="utf-8")
             sys.stdout.write(f"{file.relative_to(FOLDER.parent)} written\n")
+    _renew_figures(FOLDER / "reliability.md")
+
+
+def _renew_figures(file: Path) -> None:
+    before = file.read_text(encoding="utf-8")
+    after = figures.renewed(before)
+    if after != before:
+        file.write_text(after, encoding="utf-8")
+        sys.stdout.write(f"{file.relative_to(FOLDER.parent)}: figures written\n")
 
 
 if __name__ == "__main__":

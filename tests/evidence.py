@@ -57,7 +57,7 @@ def append(
 
     ``count`` is of whatever the run counts (checkouts, kills, rounds, cells); ``seeds`` are the first and the last one
     done. ``own`` are the run's own figures (``rounds``, ``crashes``, ``faults``, …), and with violations the text of
-    the first (``error``). Several processes may append at once.
+    the first (``error``); ``variant`` sets runs of one kind apart on the page. Several processes may append at once.
     """
     commit, clean = tree()
     line: dict[str, Any] = {"what": what, "command": command, "commit": commit, "clean": clean}
@@ -66,8 +66,10 @@ def append(
     line |= {"count": count, "violations": violations, "seconds": round(seconds, 1), **own}
     line["at"] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     folder().mkdir(parents=True, exist_ok=True)
-    text = json.dumps(line, ensure_ascii=False) + "\n"
-    file = os.open(folder() / f"{what}.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    target = folder() / f"{what}.jsonl"
+    broken = target.exists() and not target.read_bytes().endswith(b"\n")  # a power cut may have left half a line
+    text = "\n" * broken + json.dumps(line, ensure_ascii=False) + "\n"
+    file = os.open(target, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
         os.write(file, text.encode())  # one write: two processes' lines never mix
         os.fsync(file)
