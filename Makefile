@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 WORKERS ?= 2
 
-.PHONY: help demo test fast lint types bench simulate soak lock clean schemathesis
+.PHONY: help demo test fast lint types bench simulate power soak lock clean schemathesis
 
 help:  ## say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -50,6 +50,9 @@ N ?= 20000
 SEED ?= 1
 simulate: $(READY)  ## N= simulated checkouts under faults, from SEED= on; a failing seed is printed
 	$(BIN)/python -m tests.simulation.run --checkouts $(N) --seed $(SEED) $(ARGS)
+
+power: $(READY)  ## N= power cuts of a disk that forgets, machines from SEED= on; goes on where it was stopped
+	$(BIN)/python -m tests.power.run --cuts $(N) --seed $(SEED) $(ARGS)
 
 schemathesis: $(READY)  ## five minutes of generated requests against a running server
 	$(BIN)/python -m tests.api.fuzz $(ARGS)

