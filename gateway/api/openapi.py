@@ -50,6 +50,11 @@ LINKS = {
     },
     "create_refund": {"read_refund": "refund_id"},
     "create_deposit": {"read_deposit": "deposit_id", "release_deposit": "deposit_id"},
+    "create_webhook_endpoint": {
+        "read_webhook_endpoint": "endpoint_id",
+        "rotate_webhook_secret": "endpoint_id",
+        "delete_webhook_endpoint": "endpoint_id",
+    },
 }
 INFO = """One call settles a checkout: member price, coupons, points, money, stock or room and the bill in the till.
 
@@ -159,7 +164,7 @@ def slugs_of(operation: Operation) -> tuple[str, ...]:
     found = [*ALWAYS, *operation.problems, "validation-error", "unknown-field"]
     if _PARAMETER.search(operation.path):
         found.append("not-found")
-    if operation.method == "POST":
+    if operation.method != "GET":
         found += _WITH_BODY
     if operation.idempotent:
         found += [*_CHANGE, *_WORK]
@@ -198,7 +203,7 @@ def _headers(status: int) -> dict[str, Any]:
 
 def _links(operation: Operation) -> dict[str, Any]:
     """Where the id in the reply leads."""
-    merchant = {"merchant": "$request.path.merchant"}
+    merchant = {"merchant": "$request.path.merchant"} if operation.tenant else {}
     return {
         target: {"operationId": target, "parameters": {**merchant, name: "$response.body#/id"}}
         for target, name in LINKS.get(operation.id, {}).items()

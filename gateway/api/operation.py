@@ -19,6 +19,7 @@ from gateway.engine.problems import Problem, invalid
 from gateway.engine.replies import Reply
 from gateway.engine.service import Asked
 from gateway.runtime import Merchant
+from gateway.webhooks.endpoints import Who
 from schemas.fast import Prover, prover
 from schemas.fields import Request
 
@@ -45,6 +46,11 @@ class Ask:
     @property
     def merchant(self) -> Merchant:
         return self.parts.engine.merchant(self.merchant_id)
+
+    @property
+    def who(self) -> Who:
+        """The merchants and stores that the key sees."""
+        return Who(self.key.merchants, self.key.stores)
 
     @property
     def change(self) -> Asked:

@@ -13,7 +13,11 @@ from gateway.engine.refunds import Refunds
 from gateway.engine.service import Engine
 from gateway.engine.worker import Recovery
 from gateway.runtime import Discovery, GatewayConfig, Runtime
+from gateway.runtime.master_key import MasterKey
 from gateway.store.port import Database
+from gateway.webhooks.endpoints import Endpoints
+from gateway.webhooks.relay import Relay
+from gateway.webhooks.service import RelayService
 
 
 @dataclass(slots=True, kw_only=True)
@@ -30,11 +34,15 @@ class Parts:
     refunds: Refunds
     deposits: Deposits
     notices: Notices
+    master: MasterKey
+    endpoints: Endpoints
+    relay: Relay
     _recovery: Recovery | None = None
+    _sending: RelayService | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def start_recovery(self) -> None:
-        """Start this process's recovery thread; call it after ``fork``, as often as you like."""
+        """Start this process's threads of recovery and webhooks; call it after ``fork``, as often as you like."""
         if self._recovery is not None:
             return
         with self._lock:
@@ -42,6 +50,8 @@ class Parts:
                 engine = self.engine
                 recovery = Recovery(engine.worker, engine.timing.recovery_every, engine.finish)
                 recovery.start()
+                self._sending = RelayService(self.relay, self.config.webhooks.every_s)
+                self._sending.start()
                 self._recovery = recovery
 
     @property
@@ -53,8 +63,11 @@ class Parts:
         """Stop the recovery after the saga in hand, then close connections and database."""
         with self._lock:
             recovery, self._recovery = self._recovery, None
+            sending, self._sending = self._sending, None
         if recovery is not None:
             recovery.stop()
+        if sending is not None:
+            sending.stop()
         self.caller.close()
         self.runtime.close()
         self.database.close()

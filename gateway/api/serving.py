@@ -64,7 +64,7 @@ def _answer(operation: Operation, parts: Parts, authenticate: Authenticator, ids
     key = authenticate(request.environ.get("HTTP_AUTHORIZATION"))
     _permit(operation, parts, key, ids)
     ask = Ask(parts, key, ids, {})
-    if operation.method == "POST":
+    if operation.method != "GET":
         _read_body(operation, ask, request)
     ask.query = load_query(operation.query_schema, read_query(request))
     return _response(operation, operation.view(ask))
@@ -92,7 +92,7 @@ def _read_body(operation: Operation, ask: Ask, request: Request) -> None:
         raise Problem("unknown-field", "this takes no body")
     if key:
         meaning = fingerprint(operation.method, request.path, raw)
-        ask.asked = Asked(ask.merchant_id, key, meaning, problems.request_id())
+        ask.asked = Asked(ask.ids.get("merchant") or ask.who.tenant, key, meaning, problems.request_id())
 
 
 def _response(operation: Operation, answer: Json | Reply) -> Response:

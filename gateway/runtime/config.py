@@ -21,7 +21,7 @@ from marshmallow import Schema, ValidationError
 from gateway.runtime.config_errors import ConfigError, Problem, explain, join
 from gateway.runtime.config_schema import ConnectionForm, GatewayFile, MerchantFile
 from gateway.runtime.crosscheck import cross_check
-from gateway.runtime.gateway_config import DatabaseConfig, GatewayConfig, Server, Timings
+from gateway.runtime.gateway_config import DatabaseConfig, GatewayConfig, Limits, Server, Timings, Webhooks
 from gateway.runtime.merchant import ConnectionConfig, Merchant
 from gateway.runtime.payment_codes import DEFAULT_RANGES, CodeRange
 from gateway.sdk import Adapter, Settings
@@ -186,7 +186,8 @@ def _include_campaigns(file: Path, raw: dict[str, Any], problems: list[Problem])
 
 def _read_gateway(file: Path) -> tuple[GatewayConfig, tuple[str, ...]]:
     problems: list[Problem] = []
-    checked = _check(GatewayFile(), _read_toml(file), file, problems)
+    with settings_folder(file.parent):
+        checked = _check(GatewayFile(), _read_toml(file), file, problems)
     if problems:
         raise ConfigError(problems)
     with settings_folder(file.parent):
@@ -199,7 +200,8 @@ def _read_gateway(file: Path) -> tuple[GatewayConfig, tuple[str, ...]]:
         server=checked.get("server", Server()),
         plugins_allow=checked.get("plugins", {}).get("allow", ("first-party",)),
         engine=checked.get("engine", Timings()),
-        webhook_hosts=checked.get("webhooks", {}).get("allow_hosts", ()),
+        limits=checked.get("limits", Limits()),
+        webhooks=checked.get("webhooks", Webhooks()),
         payment_codes=(*checked.get("payment_codes", ()), *DEFAULT_RANGES),
     )
     return config, checked.get("merchants", ("merchants/*.toml",))

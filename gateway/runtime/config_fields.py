@@ -15,6 +15,9 @@ BASIS_POINTS = validate.Range(0, 10000, error="expected basis points, 0 to 10000
 AT_LEAST_0 = validate.Range(min=0, error="must not be negative")
 ABOVE_0 = validate.Range(min=0, min_inclusive=False, error="must be above 0")
 PORT = validate.Range(0, 65535, error="expected a port, 0 to 65535")
+PUBLIC_URL = validate.Regexp(
+    r"(https?://[A-Za-z0-9.:\[\]-]+)?\Z", error="expected an address without a path, as https://gateway.example"
+)
 TIME_OF_DAY = validate.Regexp(r"([01]\d|2[0-3]):[0-5]\d\Z", error="expected a time of day, HH:MM")
 HOURS = validate.Regexp(
     r"([01]\d|2[0-3]):[0-5]\d-(([01]\d|2[0-3]):[0-5]\d|24:00)\Z", error="expected opening hours, HH:MM-HH:MM"

@@ -17,6 +17,7 @@ from gateway.runtime.config_fields import (
     ID,
     NOT_EMPTY,
     PORT,
+    PUBLIC_URL,
     TIME_OF_DAY,
     WHEN_DOWN,
     CodePattern,
@@ -28,9 +29,10 @@ from gateway.runtime.config_fields import (
     Whole,
     Zone,
 )
-from gateway.runtime.gateway_config import Server, Timings
+from gateway.runtime.gateway_config import Limits, Server, Timings, Webhooks
 from gateway.runtime.merchant import Counter, Policy, Pricing, Route, Store, StorePricing
 from gateway.runtime.payment_codes import CodeRange
+from gateway.sdk import PathField, SecretField
 
 
 def _once(name: str, ids: Iterable[str]) -> None:
@@ -212,8 +214,9 @@ class ServerForm(Form):
     console_port = Whole(validate=PORT)
     workers = Whole(validate=validate.Range(1, 64, error="expected 1 to 64"))
     threads = Whole(validate=validate.Range(1, 256, error="expected 1 to 256"))
-    public_url = fields.String()
+    public_url = fields.String(validate=PUBLIC_URL)
     max_body_bytes = Whole(validate=ABOVE_0)
+    master_key = SecretField()
 
 
 class DatabaseForm(Form):
@@ -229,8 +232,27 @@ class PluginsForm(Form):
     allow = Texts()
 
 
+class LimitsForm(Form):
+    makes = Limits
+    requests_per_s = Seconds(validate=ABOVE_0)
+    burst_s = Seconds(validate=ABOVE_0)
+    misses_per_hour = Whole(validate=ABOVE_0)
+
+
 class WebhooksForm(Form):
+    makes = Webhooks
     allow_hosts = Texts()
+    ca_bundle = PathField()
+    every_s = Seconds(validate=ABOVE_0)
+    retry_s = fields.List(
+        Seconds(validate=AT_LEAST_0), validate=validate.Length(1, 20, error="expected 1 to 20 pauses")
+    )
+
+    @post_load
+    def make(self, data: dict[str, Any], **kwargs: Any) -> Webhooks:
+        given: dict[str, Any] = {"retry_s": tuple(data["retry_s"])} if "retry_s" in data else {}
+        given |= {"ca_bundle": str(data["ca_bundle"])} if "ca_bundle" in data else {}
+        return Webhooks(**(data | given))
 
 
 class TimingsForm(Form):
@@ -258,5 +280,6 @@ class GatewayFile(Form):
     database = fields.Nested(DatabaseForm)
     plugins = fields.Nested(PluginsForm)
     engine = fields.Nested(TimingsForm)
+    limits = fields.Nested(LimitsForm)
     webhooks = fields.Nested(WebhooksForm)
     payment_codes = fields.List(fields.Nested(CodeRangeForm))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from gateway.domain.common import Secret
 from gateway.runtime.merchant import Merchant
 from gateway.runtime.payment_codes import DEFAULT_RANGES, CodeRange
 
@@ -23,6 +24,30 @@ class Server:
     threads: int = 8
     public_url: str = ""
     max_body_bytes: int = 1 << 20
+    master_key: Secret | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one key may ask for. ``misses_per_hour``: coupons, members and refunds that are not there."""
+
+    requests_per_s: float = 2_000.0
+    burst_s: float = 2.0
+    misses_per_hour: int = 3_600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Webhooks:
+    """Who may be told of events, and how patiently.
+
+    ``allow_hosts`` are receivers inside: ``host`` for https on 443 and 8443, ``host:port`` for http or https on that
+    port. ``retry_s`` are the pauses before each try, in seconds; as many as there are tries.
+    """
+
+    allow_hosts: tuple[str, ...] = ()
+    ca_bundle: str = ""
+    every_s: float = 0.5
+    retry_s: tuple[float, ...] = (0, 5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +97,7 @@ class GatewayConfig:
     """``gateway.toml`` with all merchants in it.
 
     ``file`` is where it was read from, ``data`` the folder for everything that is written. ``plugins_allow`` are names
-    of plugins, where ``first-party`` stands for all that come with the gateway. ``webhook_hosts`` may be inside.
+    of plugins, where ``first-party`` stands for all that come with the gateway.
     """
 
     file: Path
@@ -81,6 +106,7 @@ class GatewayConfig:
     database: DatabaseConfig = DatabaseConfig()
     plugins_allow: tuple[str, ...] = ("first-party",)
     engine: Timings = Timings()
-    webhook_hosts: tuple[str, ...] = ()
+    limits: Limits = Limits()
+    webhooks: Webhooks = Webhooks()
     payment_codes: tuple[CodeRange, ...] = DEFAULT_RANGES
     merchants: Mapping[str, Merchant] = field(default_factory=dict)

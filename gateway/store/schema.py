@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from gateway.store import webhooks
+
 JOURNAL = """
 CREATE TABLE sagas (
   id TEXT PRIMARY KEY, kind TEXT NOT NULL, merchant TEXT NOT NULL, store_id TEXT NOT NULL,
@@ -128,4 +130,5 @@ MIGRATIONS: tuple[tuple[str, str], ...] = (
     ("0002-campaigns", CAMPAIGNS),
     ("0003-open-keys", OPEN_KEYS),
     ("0004-task-words", TASK_WORDS),
+    ("0005-webhooks", webhooks.SCHEMA),
 )

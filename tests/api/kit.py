@@ -91,6 +91,9 @@ class Api:
             more["Content-Type"] = None
         return self._seen("POST", self.client.post(self.path(path), data=data, headers=self.headers(more)))
 
+    def delete(self, path: str, headers: Mapping[str, str | None] | None = None) -> TestResponse:
+        return self._seen("DELETE", self.client.delete(self.path(path), headers=self.headers(headers)))
+
     def _seen(self, method: str, response: TestResponse) -> TestResponse:
         path = response.request.path
         self.contract.check(method, path, response.status_code, response.content_type, response.get_data())

@@ -22,6 +22,8 @@ BODIES: dict[str, Any] = {
     "create_refund": {"refund_no": "never-made"},
     "create_deposit": {"store_id": "s1", "amount": 1, "tender": {"method": "cash"}},
     "look_up_member": {"type": "phone", "value": "13800001001"},
+    "resolve_task": {"outcome": "done", "evidence": "seen"},
+    "create_webhook_endpoint": {"url": "https://198.51.100.1.invalid/hook"},
 }
 QUERIES = {
     "read_stock": "?sku=bun",
@@ -35,6 +37,8 @@ def ask(api: Api, operation: Operation, ids: dict[str, str]) -> Any:
     place = operation.path
     for name, value in ids.items():
         place = place.replace(f"<{name}>", value)
+    if operation.method == "DELETE":
+        return api.delete(place)
     if operation.method == "GET":
         return api.get(place + QUERIES.get(operation.id, ""))
     return api.post(place, BODIES.get(operation.id))
@@ -48,7 +52,8 @@ def ids(gateway: Gateway) -> dict[str, str]:
     back = api.post(f"…/checkouts/{made}/refunds", {"refund_no": "of-bun", "amount": 1}).json["id"]
     held = {"store_id": "s1", "amount": 100, "tender": {"method": "payment_code", "auth_code": paid_code()}}
     deposit = api.post("…/deposits", held).json["id"]
-    names = {"checkout_id": made, "refund_id": back, "deposit_id": deposit}
+    endpoint = api.post("/v1/webhook-endpoints", BODIES["create_webhook_endpoint"]).json["id"]
+    names = {"checkout_id": made, "refund_id": back, "deposit_id": deposit, "endpoint_id": endpoint}
     return {**names, "store_id": "s1", "task_id": "tsk_" + "0" * 26}
 
 

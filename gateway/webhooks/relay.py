@@ -1,0 +1,223 @@
+"""Carries events to endpoints: any process can run it, each step is claimed in SQL, and none waits inside one.
+
+Per endpoint and subject there is one delivery under way at a time, so that a receiver sees a subject's events in order;
+what waits is rows, so that a receiver that is down for days costs no memory.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from prometheus_client import Counter
+
+from gateway.engine.feed import event_view, events_after
+from gateway.engine.seams import Clock, Ids
+from gateway.runtime.gateway_config import Webhooks as Settings
+from gateway.runtime.master_key import MasterKey
+from gateway.store import journal, webhooks
+from gateway.store.encoding import dump
+from gateway.store.port import Database, Row, Tx
+from gateway.webhooks import signing
+from gateway.webhooks.addresses import Forbidden, Resolver, Unresolved, addresses_of, parse, system_resolver
+from gateway.webhooks.sending import NotDelivered, post
+
+log = logging.getLogger("gateway.webhooks")
+
+ATTEMPTS = Counter("gateway_webhook_attempts", "Tries to deliver an event, by what became of them", ("outcome",))
+#: A worker that has not said by then what became of its delivery is taken for dead, in milliseconds.
+LEASE = 60_000
+#: Deliveries under way to one endpoint, over all processes; one that fails again and again is asked one at a time.
+PARALLEL, FAILING_AFTER = 6, 3
+#: Events taken from the feed at once.
+BATCH = 200
+#: A pause is shortened by up to this share, so that what failed together does not come back together.
+JITTER = 0.05
+#: How long a person has for a task, in milliseconds.
+TASK_DEADLINE = 24 * 3600 * 1000
+
+_RANDOM = random.SystemRandom()
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A delivery that this worker has claimed: where it goes, what it says."""
+
+    endpoint: Row
+    delivery: dict[str, Any]
+    event: Row | None
+
+
+class Relay:
+    """Claims, sends, notes. Safe to share between threads."""
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        ids: Ids,
+        master: MasterKey,
+        settings: Settings,
+        resolver: Resolver = system_resolver,
+    ) -> None:
+        self._database, self._clock, self._ids, self._master = database, clock, ids, master
+        self._settings, self._resolver = settings, resolver
+        self._context: ssl.SSLContext | None = None
+
+    # --- from the feed to deliveries ---------------------------------------------------------------------------------
+
+    def take_events(self) -> int:
+        """Turn new events into deliveries, for every endpoint; how many endpoints had something to look at."""
+        behind = self._database.read(webhooks.behind_the_feed)
+        for endpoint_id in behind:
+            self._database.tx(lambda tx, endpoint_id=endpoint_id: self._take(tx, endpoint_id))  # type: ignore[misc]
+        return len(behind)
+
+    def _take(self, tx: Tx, endpoint_id: str) -> None:
+        webhooks.lock(tx, endpoint_id)
+        row = webhooks.endpoint(tx, endpoint_id)
+        if row is None or row["state"] != "enabled":
+            return
+        seen = events_after(tx, self._clock, row["position"], None, None, BATCH)
+        if not seen:
+            return
+        last = seen[-1]["position"]
+        stores = _names(row["stores"])
+        if stores is not None:
+            found = events_after(tx, self._clock, row["position"], None, stores, BATCH)
+            seen = [each for each in found if each["position"] <= last]
+        merchants, types = _names(row["merchants"]), json.loads(row["event_types"])
+        wanted = [each for each in seen if (merchants is None or each["merchant"] in merchants) and _is_of(each, types)]
+        webhooks.add_deliveries(tx, endpoint_id, wanted, row["position"], last, self._clock.now())
+
+    # --- deliveries --------------------------------------------------------------------------------------------------
+
+    def claim(self, most: int) -> list[Job]:
+        """Take deliveries that are due, at most so many, from the endpoints in turn."""
+        now, master = self._clock.now(), self._master.fingerprint
+        due = self._database.read(lambda tx: webhooks.due(tx, now, master))
+        _RANDOM.shuffle(due)
+        jobs: list[Job] = []
+        share = max(1, most // max(1, len(due)))
+        for endpoint_id in due:
+            room = min(share, most - len(jobs))
+            if room > 0:
+                jobs += self._database.tx(lambda tx, e=endpoint_id, r=room: self._claim(tx, e, r))  # type: ignore[misc]
+        return jobs
+
+    def _claim(self, tx: Tx, endpoint_id: str, room: int) -> list[Job]:
+        now = self._clock.now()
+        webhooks.lock(tx, endpoint_id)
+        endpoint = webhooks.endpoint(tx, endpoint_id)
+        if endpoint is None or endpoint["state"] != "enabled":
+            return []
+        parallel = 1 if endpoint["failures"] >= FAILING_AFTER else PARALLEL
+        most = min(room, parallel - webhooks.under_way(tx, endpoint_id, now))
+        claimed = webhooks.claim(tx, endpoint_id, now, now + LEASE, most) if most > 0 else []
+        return [Job(endpoint, dict(row), webhooks.event_at(tx, row["position"])) for row in claimed]
+
+    def deliver(self, job: Job) -> str:
+        """Send a delivery and note what became of it: ``delivered``, ``later``, ``dead`` or ``gone``."""
+        outcome = "delivered"
+        if job.event is None:  # nothing of its subject was ever sent anywhere, and it was taken back
+            self._database.tx(lambda tx: webhooks.delivered(tx, job.delivery, self._clock.now()))
+            return outcome
+        status, trouble = self._send(job, event_view(job.event))
+        if status == 410:
+            outcome = self._gone(job)
+        elif 200 <= status < 300:
+            self._database.tx(lambda tx: webhooks.delivered(tx, job.delivery, self._clock.now()))
+        else:
+            outcome = self._failed(job, trouble or f"it answered {status}")
+        ATTEMPTS.labels(outcome).inc()
+        return outcome
+
+    def _send(self, job: Job, event: dict[str, Any]) -> tuple[int, str]:
+        """The status, or 0 and what went wrong."""
+        body, now = dump(event).encode(), self._clock.now()
+        generations = [job.endpoint["generation"]]
+        if now < job.endpoint["previous_until"]:
+            generations.append(generations[0] - 1)
+        secrets = [signing.secret_of(self._master, job.endpoint["id"], each) for each in generations]
+        try:
+            target = parse(job.endpoint["url"], self._settings.allow_hosts)
+            found = addresses_of(target, self._resolver)
+            return post(target, found, signing.headers(secrets, event["id"], now // 1000, body), body, self._tls()), ""
+        except (Forbidden, Unresolved, NotDelivered) as error:
+            return 0, str(error)
+
+    def _tls(self) -> ssl.SSLContext:
+        if self._context is None:
+            self._context = ssl.create_default_context(cafile=self._settings.ca_bundle or None)
+        return self._context
+
+    def _failed(self, job: Job, trouble: str) -> str:
+        pauses, tried = self._settings.retry_s, int(job.delivery["attempts"])
+        dead = tried >= len(pauses)
+        pause = 0.0 if dead else pauses[tried] * _RANDOM.uniform(1 - JITTER, 1)
+        now = self._clock.now()
+
+        def unit(tx: Tx) -> None:
+            webhooks.lock(tx, job.endpoint["id"])
+            state, next_at = ("dead", now) if dead else ("waiting", now + int(pause * 1000))
+            if webhooks.failed(tx, job.delivery, state, next_at, trouble) and dead:
+                self._open_task(tx, job, "webhook-dead", f"an event was tried {tried} times: {trouble}")
+
+        self._database.tx(unit)
+        level = logging.ERROR if dead else logging.INFO
+        log.log(level, "an event was not delivered", extra={"endpoint": job.endpoint["id"], "trouble": trouble})
+        return "dead" if dead else "later"
+
+    def _gone(self, job: Job) -> str:
+        """The receiver says that it is no more: nothing is sent there until a person says otherwise."""
+        reason = "it answered 410 Gone"
+
+        def unit(tx: Tx) -> None:
+            webhooks.lock(tx, job.endpoint["id"])
+            webhooks.failed(tx, job.delivery, "waiting", self._clock.now(), reason)
+            if webhooks.disable(tx, job.endpoint["id"], reason):
+                self._open_task(tx, job, "webhook-disabled", f"the endpoint is disabled: {reason}")
+
+        self._database.tx(unit)
+        log.error("a webhook endpoint is gone", extra={"endpoint": job.endpoint["id"]})
+        return "gone"
+
+    def _open_task(self, tx: Tx, job: Job, kind: str, detail: str) -> None:
+        now = self._clock.now()
+        row = {
+            "id": f"tsk_{self._ids.new()}",
+            "merchant": job.delivery["merchant"],
+            "subject": job.endpoint["id"],
+            "leg": job.delivery["merchant"],
+            "kind": kind,
+            "owner": "platform",
+            "detail": detail,
+            "opened": now,
+            "deadline": now + TASK_DEADLINE,
+            "amount": None,
+        }
+        journal.open_task(tx, row)
+
+    def run_once(self, most: int = 16, each: Callable[[Job], Any] | None = None) -> int:
+        """Take what is new, deliver what is due, here and now; how many were tried."""
+        self.take_events()
+        jobs = self.claim(most)
+        for job in jobs:
+            (each or self.deliver)(job)
+        return len(jobs)
+
+
+def _names(text: str) -> set[str] | None:
+    names = json.loads(text)
+    return None if names == ["*"] else set(names)
+
+
+def _is_of(event: Row, types: list[str]) -> bool:
+    """Whether an endpoint wants events of this type; ``[]`` is all, ``family.*`` all of a family."""
+    kind = event["type"]
+    return not types or kind in types or f"{kind.partition('.')[0]}.*" in types
