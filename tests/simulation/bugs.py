@@ -12,9 +12,9 @@ from unittest.mock import patch
 
 from gateway.domain.errors import AdapterError, NotSent
 from gateway.domain.outcomes import Declined
-from gateway.engine import closing, decide, driver, own, pursue
+from gateway.engine import closing, decide, driver, pursue
 from gateway.engine import outcomes as rules
-from gateway.engine.model import OpState, State
+from gateway.engine.model import OpState, Phase, State
 from gateway.engine.pursue import DONE, Pursuit, Way
 from gateway.store import holds
 from gateway.store import journal as sql
@@ -77,7 +77,7 @@ bug(
     "no-intent",
     "a change is sent before its intent is committed",
     wrap(
-        driver.sql,
+        sql,
         "write_ops",
         lambda write, tx, new, changed: write(
             tx,
@@ -90,7 +90,7 @@ bug(
     "event-lost",
     "the event of an end is written in another transaction, and the worker dies between",
     wrap(
-        driver.sql,
+        sql,
         "insert_events",
         lambda insert, tx, rows: insert(tx, [row for row in rows if not row["type"].endswith(".completed")]),
     ),
@@ -209,7 +209,7 @@ def _repeats_all(original: Any, far: Any, hook: str, op: Any, timing: Any, now: 
 def _forward_while_undoing(original: Any, self: Any) -> None:
     original(self)
     if self.decision.state is State.UNDOING and not self.decision.todo:
-        for leg, hook in self._legs(decide.Phase.SETTLE):
+        for leg, hook in self._legs(Phase.SETTLE):
             if self.ops.last(leg.name, hook) is None:
                 self._take(self.pursuer.send(leg, hook, None))
 
@@ -243,7 +243,7 @@ bug(
 bug(
     "lock-not-counted",
     "a code is locked without counting who holds it",
-    wrap(own.holds, "take_count", _reads_then_writes),
+    wrap(holds, "take_count", _reads_then_writes),
 )
 bug(
     "confirm-not-needed",

@@ -123,7 +123,7 @@ class FarSystem:
             return self.answers[key]
         if key in self.blocked:
             return Declined(code="closed")
-        result = getattr(self, f"_{_VERBS.get(hook, hook)}")(key, request, saga, now)
+        result: Change = getattr(self, f"_{_VERBS.get(hook, hook)}")(key, request, saga, now)
         self.answers[key] = result
         return result
 

@@ -35,7 +35,9 @@ class Planner:
         self.shop, self.rng = shop, rng
 
     def checkout(self, number: str, saga_id: str, now: int) -> Saga:
-        rng, legs, tenders = self.rng, [], []
+        rng = self.rng
+        legs: list[Leg] = []
+        tenders: list[Json] = []
         amount = rng.randrange(100, 10_000)
         if rng.random() < 0.8:
             legs.append(self._leg("stock", self.shop.stock, _HOLD["stock"], {"items": [_ITEM]}))

@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 from gateway.store.dialect import schema_sql, statements
 from gateway.store.driver import connect
 from gateway.store.errors import StorageBusy, StorageUnknown
-from gateway.store.port import Tx
+from gateway.store.port import Row, Tx
 from gateway.store.schema import MIGRATIONS
 from gateway.store.sqlite_tx import SqliteTx
 
@@ -59,5 +59,5 @@ class Memory:
     def read(self, fn: Callable[[Tx], T]) -> T:
         return fn(cast(Tx, SqliteTx(self.connection)))
 
-    def rows(self, sql: str, **params: Any) -> list[dict[str, Any]]:
-        return [dict(row) for row in self.connection.execute(sql, params).fetchall()]
+    def rows(self, sql: str, **params: Any) -> list[Row]:
+        return SqliteTx(self.connection).all(sql, params)

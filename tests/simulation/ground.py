@@ -1,0 +1,114 @@
+"""What the parts of a simulated world stand on: its clock and heap, its systems, its database, its chances."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import random
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from gateway.engine.driver import Driver
+from gateway.engine.model import Op
+from gateway.engine.own import OWN, OwnLedger
+from gateway.engine.seams import Effect, Outcome
+from gateway.store.port import Row, Tx
+from gateway.store.sqlite_tx import SqliteTx
+from tests.simulation import far as fars
+from tests.simulation.plans import Planner, Shop
+from tests.simulation.store import Memory
+from tests.simulation.troubles import START, TIMING, Ids, Mix, Standing, draw_mix
+
+
+class Ground:
+    """One seed's world, before anything lives in it: the five seams of the engine, and its systems."""
+
+    def __init__(
+        self, seed: int, db: Memory, checkouts: int = 4, without: frozenset[str] = frozenset(), mix: Mix | None = None
+    ) -> None:
+        self.rng = rng = random.Random(seed)
+        self.db, self.count = db, checkouts
+        self.now_ms, self.skew = START, 0
+        self.heap: list[tuple[int, int, Callable[[], None]]] = []
+        self.ties = itertools.count()
+        self.mix = draw_mix(rng, without) if mix is None else mix
+        db.clear()
+        db.rng, db.busy, db.unsure, db.after = rng, self.mix["busy"], self.mix["unsure"], self._committed
+        self.faults = db.faults = Counter[str]()
+        self.systems: dict[str, fars.FarSystem] = {}
+        self.shop = self._build_shop()
+        self.planner = Planner(self.shop, rng)
+        self.ids = Ids()
+        self.driver = Driver(db, self, self, self.ids, TIMING)
+        self.own = OwnLedger()
+        self.active = 0
+        self.crashes = 0
+        self.touched: set[str] = set()
+        self.locks_moved = False
+        self.standing: dict[str, Standing] = {}
+        self.ops: dict[str, tuple[Row, Op]] = {}
+        self.next_look = 0
+        self.fences: dict[str, int] = {}
+        self.sent: dict[str, int] = {}
+        self.healed = self.ended = False
+        self.numbers: dict[str, str] = {}
+
+    def _build_shop(self) -> Shop:
+        rng = self.rng
+
+        def system(role: str, name: str, profiles: Sequence[fars.Profile], free: int = 10**9) -> str:
+            profile = rng.choice(profiles)
+            built = fars.FarSystem(name, profile, fars.hooks_of(role, profile), rng, free)
+            built.decline, built.patience, built.watch = self.mix["decline"], self.mix["patience"], self._seen
+            built.faults = self.faults
+            built.refusing = self.mix["use_refused"] if rng.random() < 0.3 else 0.0
+            self.systems[name] = built
+            return name
+
+        scarce = rng.choice((1, 2, 3, 100, 100, 100, 100))
+        return Shop(
+            payments=tuple(system("payment", f"pay{index}", fars.PAYING) for index in range(2)),
+            stock=system("stock", "stock", fars.HOLDING, scarce),
+            coupon=system("coupon", "coupon", fars.HOLDING, rng.choice((1, 2, 100, 100))),
+            voucher=system(
+                "voucher", "voucher", (fars.FULL, fars.ASKED, fars.REPEATED), rng.choice((1, 100, 100, 100))
+            ),
+            points=system("points", "points", fars.HOLDING, rng.choice((1, 100, 100, 100))),
+            value=system("value", "value", fars.HOLDING, rng.choice((1, 100, 100, 100))),
+            till=system("till", "till", fars.POSTING),
+            coupon_codes=3,
+            expires_s=rng.choice((60, 300, 900)),
+        )
+
+    def now(self) -> int:
+        return self.now_ms + self.skew
+
+    def far(self, merchant: str, connection: str) -> Any:
+        return self.own if connection == OWN else self.systems[connection]
+
+    def embedded(self, merchant: str, effect: Effect, tx: Tx) -> Any:
+        self.locks_moved = True
+        return self.own.change(effect, tx, self.now())
+
+    def run(self, effects: Sequence[Effect]) -> list[Outcome]:
+        raise NotImplementedError
+
+    def at(self, delay: int, fn: Callable[[], None]) -> None:
+        heapq.heappush(self.heap, (self.now_ms + max(0, delay), next(self.ties), fn))
+
+    def chance(self, trouble: str) -> bool:
+        rate = self.mix[trouble]
+        happens = not self.healed and rate > 0 and self.rng.random() < rate
+        if happens:
+            self.faults[trouble] += 1
+        return happens
+
+    def _tx(self) -> Any:
+        return SqliteTx(self.db.connection)
+
+    def _committed(self) -> None:
+        raise NotImplementedError
+
+    def _seen(self, saga_id: str, what: str) -> None:
+        raise NotImplementedError

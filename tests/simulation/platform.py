@@ -1,0 +1,87 @@
+"""What the platforms of a simulated world ask for: checkouts, cancels, tenders, refunds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from gateway.engine.driver import Work
+from gateway.engine.model import Kind, Saga, State
+from gateway.engine.records import op_from, saga_from
+from gateway.engine.refunds import Refunds
+from gateway.engine.replies import Keys
+from gateway.engine.requests import tenders_of
+from gateway.engine.seams import Secrets
+from gateway.store import journal as sql
+from gateway.store.port import Tx
+from tests.simulation.plans import MERCHANT, refund_of
+from tests.simulation.workers import Workers
+
+
+class Platform(Workers):
+    """Requests, some of them twice, some of them in vain."""
+
+    def submit(self, number: str) -> None:
+        saga = self.planner.checkout(number, f"chk_{self.ids.new()}", self.now())
+        copies = 2 if self.chance("again") else 1
+        for _ in range(copies):
+            self._start(saga, number)
+            saga = self.planner.checkout(number, f"chk_{self.ids.new()}", self.now())
+
+    def _start(self, saga: Saga, key: str, before: Callable[[Tx], None] | None = None) -> None:
+        self.numbers[saga.id] = saga.number
+
+        def accept(tx: Tx, new: Work) -> None:
+            Keys.take(tx, MERCHANT, key, "fp", new.saga.id, f"/{new.saga.id}", self.now())
+            if before is not None:
+                self.touched.add(saga.parent)
+                before(tx)
+
+        self.work(Work(saga, [], Secrets(), fresh=True), self.now() + 15_000, accept)
+
+    def cancel(self, number: str) -> None:
+        def alter(work: Work) -> bool:
+            if work.saga.state not in (State.RESERVING, State.PAYING, State.AWAITING_TENDER):
+                return False
+            work.saga.progress["cancel"] = True
+            return True
+
+        self._change(number, alter)
+
+    def add_tender(self, number: str) -> None:
+        def alter(work: Work) -> bool:
+            saga = work.saga
+            left = saga.amount - sum(tender["amount"] for tender in tenders_of(saga))
+            if saga.state is not State.AWAITING_TENDER or self.now() >= saga.expires_at or left <= 0:
+                return False
+            legs: list[Any] = []
+            tenders: list[Any] = []
+            count = len(saga.doc["tenders"]) + len(saga.progress.get("tenders", ())) + 1
+            self.planner.tender(f"t{count}", left, legs, tenders)
+            saga.progress.setdefault("legs", []).extend(leg.to_json() for leg in legs)
+            saga.progress.setdefault("tenders", []).extend(tenders)
+            saga.progress["tender_added"] = True
+            return True
+
+        self._change(number, alter, State.AWAITING_TENDER)
+
+    def _change(self, number: str, alter: Callable[[Work], bool], *wanted: State) -> None:
+        """A change that the platform asks for: mostly where it makes sense, now and then in vain."""
+        row = self.db.rows("SELECT id, state FROM sagas WHERE number = :n AND kind = 'checkout'", n=number)
+        if row and (not wanted or row[0]["state"] in wanted or self.rng.random() < 0.1):
+            self.claim(row[0]["id"], alter)
+
+    def refund(self, number: str) -> None:
+        parent = self.saga(number)
+        if parent is None or parent.state is not State.COMPLETED:
+            return
+        ops = [op_from(row) for row in self.db.read(lambda tx: sql.ops(tx, parent.id))]
+        amount = self.rng.randrange(1, parent.amount + 1)
+        refund = refund_of(parent, ops, f"rfd_{self.ids.new()}", f"R{self.ids.new()}", amount, self.now())
+        if refund is not None and refund.amount + parent.refunded <= parent.amount:
+            take = Refunds._take
+            self._start(refund, refund.number, lambda tx: take(None, tx, parent, refund.amount))  # type: ignore[arg-type]
+
+    def saga(self, number: str) -> Saga | None:
+        row = self.db.read(lambda tx: sql.saga_by_number(tx, MERCHANT, Kind.CHECKOUT, number))
+        return saga_from(row) if row is not None else None

@@ -1,0 +1,141 @@
+"""Watching over a simulated world: the invariants after every commit, at every effect, and at rest."""
+
+from __future__ import annotations
+
+from gateway.engine import invariants
+from gateway.engine.model import Kind, Op, Phase, Saga, State
+from gateway.engine.records import op_from
+from gateway.engine.requests import tenders_of
+from gateway.store import journal as sql
+from gateway.store.port import Row
+from tests.simulation.ground import Ground
+from tests.simulation.troubles import NEVER, Standing, Violation
+
+
+class Watch(Ground):
+    """Raises ``Violation`` when something happened that must not."""
+
+    def _committed(self) -> None:
+        """The invariants that hold at every moment, of the sagas that this commit may have touched."""
+        tx = self._tx()
+        for saga_id in self.touched:
+            found = invariants.record(tx, saga_id, self._op)
+            if found is None:
+                self.standing.pop(saga_id, None)
+                continue
+            wrong = invariants.violations(found, invariants.ALWAYS)
+            if found.saga.fence < self.fences.get(saga_id, 0):
+                wrong.append(f"X3: {saga_id}'s fence went back")
+            self.fences[saga_id] = found.saga.fence
+            if wrong:
+                raise Violation(wrong[0])
+            due = found.saga.due_at
+            look_at = None if due is None else max(due, found.saga.lease_until + 1)
+            self.standing[saga_id] = Standing(found.saga.state, look_at)
+        self.touched.clear()
+        self.next_look = min((s.look_at for s in self.standing.values() if s.look_at is not None), default=NEVER)
+        if self.locks_moved:
+            self._locks_count()
+
+    def _op(self, row: Row) -> Op:
+        """The operation of a row as it stands in the database; parsed again only if it has changed."""
+        known = self.ops.get(row["key"])
+        if known is None or known[0] != row:
+            known = self.ops[row["key"]] = (row, op_from(row))
+        return known[1]
+
+    def _locks_count(self) -> None:
+        self.locks_moved = False
+        taken = self.db.rows(
+            "SELECT item, sum(quantity) AS n FROM holds WHERE kind = 'coupon' AND state IN ('held', 'used')"
+            " GROUP BY item HAVING sum(quantity) > 1"
+        )
+        if taken:
+            raise Violation(f"C1: the code {taken[0]['item']} is locked {taken[0]['n']} times")
+
+    def _seen(self, saga_id: str, what: str) -> None:
+        """M2, M3 at the far systems' own moment: never more money than the price, nothing let go while it is there."""
+        taken = sum(self.net(saga_id).values())
+        row = self.db.rows("SELECT amount, progress, state FROM sagas WHERE id = :id", id=saga_id)
+        if not row:
+            return
+        if what == "released" and taken and row[0]["state"] not in ("failed", "cancelled", "completed"):
+            raise Violation(f"{saga_id} M3: something was let go while {taken} was taken, in {row[0]['state']}")
+        for key, net in self.net(saga_id).items():
+            charge = next(s.charges[key] for s in self.systems.values() if key in s.charges)
+            if net > charge.amount:
+                raise Violation(f"{saga_id} M2: {net} taken for {charge.amount}")
+
+    def net(self, saga_id: str) -> dict[str, int]:
+        """What each charge of a checkout holds at its channel, as that says."""
+        keys = self.db.rows("SELECT key FROM ops WHERE saga_id = :id AND hook = 'payment_charge'", id=saga_id)
+        found: dict[str, int] = {}
+        for row in keys:
+            for system in self.systems.values():
+                if (charge := system.charges.get(row["key"])) is not None and charge.net:
+                    found[row["key"]] = charge.net
+        return found
+
+    def _records(self) -> list[invariants.Record]:
+        ids = [row["id"] for row in self.db.rows("SELECT id FROM sagas ORDER BY id")]
+        return [found for saga_id in ids if (found := invariants.record(self._tx(), saga_id, self._op)) is not None]
+
+    def _must_have_ended(self) -> None:
+        for found in self._records():
+            wrong = list(invariants.ended_or_a_persons_case(found))
+            if wrong:
+                raise Violation(f"{found.saga.id} {wrong[0]}: {_told(found)}")
+
+    def _at_rest(self) -> None:
+        for found in self._records():
+            wrong = invariants.violations(found)
+            wrong += self._books(found)
+            wrong += list(invariants.parent_covers_refunds(self._tx(), found.saga.id))
+            if wrong:
+                raise Violation(f"{wrong[0]}: {_told(found)}")
+        for system in self.systems.values():
+            if system.free < 0:
+                raise Violation(f"C1: {system.name} has given {-system.free} too many")
+        numbers = [self.numbers[row["id"]] for row in self.db.rows("SELECT id FROM sagas")]
+        if len(set(numbers)) != len(numbers):
+            raise Violation("I2: two sagas for one number")
+
+    def _books(self, found: invariants.Record) -> list[str]:
+        """M1, C2, O1 by the far systems' own books."""
+        saga = found.saga
+        if saga.kind is not Kind.CHECKOUT or found.open_task() or self._refund_open(saga):
+            return []
+        wrong = []
+        net, given = sum(self.net(saga.id).values()), self._refunded(saga)
+        done = saga.state is State.COMPLETED
+        by_channel = sum(t["amount"] for t in tenders_of(saga) if self._external(saga, t["leg"]))
+        if net != (by_channel - given if done else 0):
+            wrong.append(f"M1: {saga.state}, and the channels hold {net} of {by_channel} less {given}")
+        for system in self.systems.values():
+            held = [held for held in system.held.values() if held.saga == saga.id and held.state != "released"]
+            legs = [leg for leg in saga.legs() if leg.connection == system.name and leg.hook(Phase.SETTLE)]
+            legs = [leg for leg in legs if leg.name not in saga.progress.get("declined", ())]
+            used = [each for each in held if each.state == "used"]
+            if len(held) != len(used) or len(used) != (len(legs) if done else 0):
+                wrong.append(f"C2: {saga.state}, and {system.name} has {[h.state for h in held]} for {len(legs)} legs")
+        posted = sum(system.posted.get(saga.id, 0) for system in self.systems.values())
+        planned = sum(leg.hook(Phase.POST) is not None for leg in saga.legs())
+        if posted != (planned if done else 0):
+            wrong.append(f"O1: {saga.state}, posted {posted} times of {planned}")
+        return [f"{saga.id} {text}" for text in wrong]
+
+    def _external(self, saga: Saga, leg_name: str) -> bool:
+        return any(leg.name == leg_name and leg.hook(Phase.PAY) for leg in saga.legs())
+
+    def _refunded(self, saga: Saga) -> int:
+        rows = self.db.read(lambda tx: sql.children(tx, saga.id, Kind.REFUND))
+        return sum(row["amount"] for row in rows if row["state"] != "paying")
+
+    def _refund_open(self, saga: Saga) -> bool:
+        rows = self.db.read(lambda tx: sql.children(tx, saga.id, Kind.REFUND))
+        return any(row["state"] == "paying" for row in rows)
+
+
+def _told(found: invariants.Record) -> str:
+    ops = ", ".join(f"{op.leg}/{op.hook}#{op.turn} {op.state} {op.attempts}" for op in found.ops)
+    return f"{found.saga.state} {found.saga.progress} [{ops}]"
