@@ -17,6 +17,7 @@ import click
 
 from gateway import __version__
 from gateway.cli_campaigns import campaigns
+from gateway.cli_plugins import discovered, plugins
 from gateway.cli_tasks import tasks
 from gateway.domain.errors import GatewayError
 from gateway.folders import config_folder
@@ -52,6 +53,7 @@ def main() -> None:
 
 main.add_command(price_command, "price")
 main.add_command(campaigns)
+main.add_command(plugins)
 main.add_command(tasks)
 
 
@@ -139,27 +141,6 @@ def simulate(name: str | None, data: Path | None, panel_port: int, settings: tup
     module, _, attribute = known[name].partition(":")
     simulator = getattr(import_module(module), attribute)
     run(simulator(data or Path("var/systems") / name, options), panel_port)
-
-
-@main.command()
-@CONFIG
-@click.argument("action", type=click.Choice(["list"]), default="list")
-def plugins(config: Path, action: str) -> None:
-    """What is installed, and why something is not in force; without a configuration, what came with the gateway."""
-    found = _discovered(config)
-    for name in sorted(found.adapters):
-        click.echo(f"{name:<16} {found.adapters[name].__module__}")
-    for name in found.ignored:
-        click.echo(f"{name:<16} installed, but not in plugins.allow")
-    for name, reason in sorted(found.failed.items()):
-        click.echo(f"{name:<16} NOT LOADED: {reason}")
-    sys.exit(1 if found.failed else 0)
-
-
-def _discovered(config: Path) -> Any:
-    from gateway.runtime import discover, read_gateway
-
-    return discover(read_gateway(config.resolve()).plugins_allow) if config.exists() else discover()
 
 
 @main.group()
@@ -379,7 +360,7 @@ def _miscounted(parts: Any) -> int:
 @CONFIG
 def doctor(config: Path) -> None:
     """Read the configuration, the plugins, the database and every connection; exit status 1 if anything is wrong."""
-    failed = _discovered(config).failed
+    failed = discovered(config).failed
     for name, reason in failed.items():
         click.echo(f"plugin {name}: {reason}")
     parts = _parts(config)

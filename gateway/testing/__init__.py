@@ -1,1 +1,11 @@
-"""For plugin authors' tests: a context for an adapter, simulators as processes, fault injection."""
+"""For plugin authors: the conformance suite, the profile that it needs of one's plugin, and its parts for other tests.
+
+from gateway.testing import AdapterConformance, Far, Profile
+"""
+
+from gateway.testing.chains import Made
+from gateway.testing.conformance import AdapterConformance
+from gateway.testing.far import Far
+from gateway.testing.profile import Missing, Profile, charge
+
+__all__ = ["AdapterConformance", "Far", "Made", "Missing", "Profile", "charge"]

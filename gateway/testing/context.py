@@ -1,16 +1,19 @@
-"""Build an adapter in a test: checked settings, a real HTTP client, a spool folder, a key-value store in memory."""
+"""Build an adapter in a test: checked settings, a real HTTP client, a spool folder, a key-value store."""
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Callable, Mapping
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
 from gateway.domain.call import Call
 from gateway.domain.common import Step
-from gateway.sdk.adapter import Adapter, Context, utc_now
+from gateway.sdk.adapter import Adapter, Context, KeyValue, Reader, utc_now
 from gateway.sdk.settings import settings_folder
 from gateway.sdk.transports.http import Http
 
@@ -36,6 +39,45 @@ class MemoryStore:
         return sorted(key for key in self._values if key.startswith(prefix))
 
 
+class FileStore:
+    """A key-value store in a file: it outlives a process that is killed, and several may use it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with self._open() as file:
+            file.execute("CREATE TABLE IF NOT EXISTS store (key TEXT PRIMARY KEY, value TEXT NOT NULL)")
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        with closing(sqlite3.connect(self.path, timeout=5, isolation_level=None)) as file:
+            file.execute("PRAGMA synchronous=OFF")
+            yield file
+
+    def get(self, key: str) -> Any:
+        with self._open() as file:
+            row = file.execute("SELECT value FROM store WHERE key = ?", (key,)).fetchone()
+        return json.loads(row[0]) if row else None
+
+    def put(self, key: str, value: Any) -> None:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        with self._open() as file:
+            file.execute("INSERT OR REPLACE INTO store VALUES (?, ?)", (key, text))
+
+    def delete(self, key: str) -> None:
+        with self._open() as file:
+            file.execute("DELETE FROM store WHERE key = ?", (key,))
+
+    def keys(self, prefix: str = "") -> list[str]:
+        with self._open() as file:
+            rows = file.execute("SELECT key FROM store WHERE substr(key, 1, ?) = ?", (len(prefix), prefix)).fetchall()
+        return sorted(row[0] for row in rows)
+
+    def text(self) -> str:
+        """All that is in it, to look for what must not be."""
+        with self._open() as file:
+            return "\n".join(f"{key} {value}" for key, value in file.execute("SELECT key, value FROM store"))
+
+
 def build(
     adapter: type[A],
     settings: Mapping[str, Any],
@@ -43,6 +85,8 @@ def build(
     *,
     merchant: str = "test",
     clock: Callable[[], datetime] = utc_now,
+    store: KeyValue | None = None,
+    database: Reader | None = None,
 ) -> A:
     """An adapter with these settings, as they would stand in a merchant's file lying in ``folder``.
 
@@ -59,9 +103,10 @@ def build(
         settings=checked,
         http=Http(),
         log=log,
-        store=MemoryStore(),
+        store=store or MemoryStore(),
         spool=spool,
         clock=clock,
+        database=database,
     )
     return adapter(context)
 

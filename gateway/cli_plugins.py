@@ -1,0 +1,87 @@
+"""`gateway plugins`: what is installed, and the conformance suite."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+CONFIG = click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    envvar="GATEWAY_CONFIG",
+    default=Path("config/gateway.toml"),
+    show_default=True,
+    help="gateway.toml; the merchants' files are named in it",
+)
+
+
+@click.group("plugins", invoke_without_command=True)
+@CONFIG
+@click.pass_context
+def plugins(context: click.Context, config: Path) -> None:
+    """Plugins: what is installed (list), and what grade it has earned (check)."""
+    if context.invoked_subcommand is None:
+        context.invoke(list_plugins, config=config)
+
+
+@plugins.command("list")
+@CONFIG
+def list_plugins(config: Path) -> None:
+    """What is installed, and why something is not in force; without a configuration, what came with the gateway."""
+    found = discovered(config)
+    for name in sorted(found.adapters):
+        click.echo(f"{name:<16} {found.adapters[name].__module__}")
+    for name in found.ignored:
+        click.echo(f"{name:<16} installed, but not in plugins.allow")
+    for name, reason in sorted(found.failed.items()):
+        click.echo(f"{name:<16} NOT LOADED: {reason}")
+    sys.exit(1 if found.failed else 0)
+
+
+def discovered(config: Path) -> Any:
+    """The plugins that this configuration allows; without one, those that came with the gateway."""
+    from gateway.runtime import discover, read_gateway
+
+    return discover(read_gateway(config.resolve()).plugins_allow) if config.exists() else discover()
+
+
+@plugins.command("check")
+@click.argument("names", nargs=-1, metavar="NAME…")
+@click.option("--quick", is_flag=True, help="the most telling faults only, at the first and the last message")
+@click.option("--json", "as_json", is_flag=True, help="the whole report, as JSON")
+@click.option("--badge", type=click.Path(path_type=Path, dir_okay=False), help="write the grade as an SVG picture")
+@click.option("--record", type=click.Path(path_type=Path, dir_okay=False), help="write what was found into this file")
+def check(names: tuple[str, ...], quick: bool, as_json: bool, badge: Path | None, record: Path | None) -> None:
+    """Run the conformance suite on plugins: against their own simulators, with faults on.
+
+    NAME is a plugin, one of its adapters, or a package with a conformance.py. Exit status 1 if a grade is below the one
+    that quality.toml claims, or if a claim was refuted.
+    """
+    from gateway.testing import printing
+    from gateway.testing.suite import NoProfile, profile_of, run
+
+    if not names:
+        raise click.UsageError("name a plugin; `gateway plugins list` lists them")
+    reports = []
+    for name in names:
+        try:
+            profiles = profile_of(name)
+        except NoProfile as error:
+            raise click.UsageError(str(error)) from None
+        for profile in profiles:
+            report = run(profile, quick=quick, progress=lambda text: click.echo(f"… {text}", err=True))
+            reports.append(report)
+            if not as_json:
+                printing.print_report(report, click.echo)
+    if as_json:
+        found = [printing.as_json(report) for report in reports]
+        click.echo(json.dumps(found[0] if len(found) == 1 else found, ensure_ascii=False, indent=1))
+    if badge is not None:
+        badge.write_text(printing.badge(reports[0]), encoding="utf-8")
+    if record is not None:
+        printing.record(reports, record)
+    sys.exit(0 if all(report.ok for report in reports) else 1)

@@ -1,0 +1,1 @@
+"""What the conformance suite tries, a module a rule or two."""

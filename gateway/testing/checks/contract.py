@@ -1,0 +1,181 @@
+"""Every hook once, without faults: right types, right amounts, keys that are known again, reads that change nothing."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Any
+
+from gateway.domain.common import Page
+from gateway.hookspecs import FAMILY_OF, QUERY_HOOKS
+from gateway.runtime.answers import CHANGE_HOOKS
+from gateway.testing.bench import Bench, Measured, moved, told
+from gateway.testing.chains import Made
+from gateway.testing.far import Far, Outcome
+from gateway.testing.profile import Missing
+
+RULE = "hooks_pass"
+_MOST_PAGES = 500
+_QUERIES = frozenset(QUERY_HOOKS.values())
+
+
+def change(bench: Bench, hook: str) -> None:
+    """Make a change, see its effect in the books, and ask about it."""
+    try:
+        with bench.stage(hook) as stage:
+            request = stage.request()
+            _changed(bench, stage.far, hook, request)
+    except (Missing, RuntimeError) as trouble:
+        bench.report.not_shown(RULE, hook, "", f"no valid request could be made: {trouble}")
+
+
+def _changed(bench: Bench, far: Far, hook: str, request: Any) -> None:
+    key = far.key()
+    unseen = _unseen(bench, far, Made(hook, key, request))
+    before = far.quiet()
+    made, first = far.change(hook, request, key=key)
+    made, came = far.settled(made, first)
+    effect = moved(before, far.quiet())
+    if came.kind != "done":
+        bench.report.refuted(RULE, hook, "", f"a valid request came to {came}")
+        return
+    wrong = _wrong(came.answer, request) or unseen or _asked(far, made, came)
+    if not effect:
+        wrong = wrong or "the books show no effect: tally() needs a number that this hook moves"
+    if wrong:
+        bench.report.refuted(RULE, hook, "", wrong)
+        if not effect:
+            return
+    else:
+        bench.report.shown(RULE, hook, "", told(effect))
+    bench.measured[hook] = Measured(effect, first.sent, first.cpu)
+
+
+def _unseen(bench: Bench, far: Far, made: Made) -> str:
+    """A query about a key that was never sent must find nothing."""
+    if not far.queryable(made.hook):
+        return ""
+    found = far.query(made)
+    if found.kind in ("not_found", "not_supported"):
+        return ""
+    return f"a query about a key that was never sent answers {found}"
+
+
+def _wrong(answer: Any, request: Any) -> str:
+    """What does not fit between an answer and what was asked."""
+    asked = getattr(request, "points", None)
+    asked = getattr(request, "amount", None) if asked is None else asked
+    if answer.amount is not None and asked is not None and answer.amount != asked:
+        return f"Done.amount is {answer.amount}, asked for {asked}"
+    return ""
+
+
+def _asked(far: Far, made: Made, came: Outcome) -> str:
+    """The query must know what was done, and change nothing."""
+    if not far.queryable(made.hook):
+        return ""
+    before = far.quiet()
+    found = far.query(made)
+    if found.kind == "not_supported":
+        return f"the query does not answer for {made.hook}: {found.text}"
+    if found.kind != "done":
+        return f"it was done, and the query answers {found}"
+    if found.answer.amount is not None and came.answer.amount not in (None, found.answer.amount):
+        return f"Done.amount was {came.answer.amount}, the query says {found.answer.amount}"
+    after = far.quiet()
+    return f"the query itself moved the books: {told(moved(before, after))}" if after != before else ""
+
+
+def read(bench: Bench, hook: str) -> None:
+    """A reading hook: the right type, pages that end, and nothing changed by it."""
+    try:
+        with bench.ground.far() as far:
+            if hook.endswith("_statement"):
+                _something_booked(bench, far, hook)
+            request = far.profile.request(hook, far)
+            before = far.quiet()
+            wrong, said = _read(far, hook, request)
+            after = far.quiet()
+    except (Missing, RuntimeError) as trouble:
+        bench.report.not_shown(RULE, hook, "", f"no valid request could be made: {trouble}")
+        return
+    if after != before:
+        wrong = wrong or f"reading moved the books: {told(moved(before, after))}"
+    if wrong:
+        bench.report.refuted(RULE, hook, "", wrong)
+    else:
+        bench.report.shown(RULE, hook, "", said)
+
+
+def _something_booked(bench: Bench, far: Far, hook: str) -> None:
+    """A statement of an empty day would prove nothing."""
+    for name in islice((name for name in bench.changes if FAMILY_OF[name] == FAMILY_OF[hook]), 3):
+        far.do(name, far.ready(name)())
+
+
+def _read(far: Far, hook: str, request: Any) -> tuple[str, str]:
+    found = far.run(hook, request)
+    if found.kind != "read":
+        return f"a valid request came to {found}", ""
+    if isinstance(found.answer, Page):
+        return _paged(far, hook, request, found.answer)
+    if found.answer is None or found.answer == ():
+        return "it finds nothing: the profile's request must name something that is there", ""
+    return "", f"{len(found.answer)} found" if isinstance(found.answer, tuple) else "found"
+
+
+def _paged(far: Far, hook: str, request: Any, page: Page[Any]) -> tuple[str, str]:
+    from dataclasses import replace
+
+    items, cursors, pages = list(page.items), {""}, 1
+    limit = getattr(request, "limit", None)
+    while page.next_cursor is not None:
+        if page.next_cursor in cursors or pages >= _MOST_PAGES:
+            return f"its pages never end: the cursor of page {pages} was there before", ""
+        if limit is not None and len(page.items) > limit:
+            return f"a page of {len(page.items)} items, {limit} were asked for", ""
+        cursors.add(page.next_cursor)
+        found = far.run(hook, replace(request, cursor=page.next_cursor))
+        if found.kind != "read":
+            return f"page {pages + 1} came to {found}", ""
+        page, pages = found.answer, pages + 1
+        items += page.items
+    names = [getattr(item, "sku", None) or getattr(item, "ref", None) for item in items]
+    if not items:
+        return "it finds nothing: the profile's request must name something that is there", ""
+    if not hook.endswith("_statement") and len(set(names)) != len(names):
+        return "the same item stands on two pages", ""
+    return "", f"{len(items)} items on {pages} pages"
+
+
+def check(bench: Bench, hook: str) -> None:
+    """The contract of one hook."""
+    if hook in CHANGE_HOOKS:
+        change(bench, hook)
+    elif hook not in _QUERIES and hook != "notice_read":
+        read(bench, hook)
+    elif hook == "notice_read":
+        notice(bench)
+    elif any(FAMILY_OF[name] == FAMILY_OF[hook] for name in bench.changes):
+        bench.report.shown(RULE, hook, "", "asked after each change of its family")
+
+
+def notice(bench: Bench) -> None:
+    """A genuine callback is read; the same with a byte changed is not genuine."""
+    from dataclasses import replace
+
+    try:
+        with bench.ground.far() as far:
+            request = far.profile.request("notice_read", far)
+            genuine = far.run("notice_read", request)
+            at = len(request.body) // 2
+            forged = replace(request, body=request.body[:at] + bytes([request.body[at] ^ 1]) + request.body[at + 1 :])
+            refused = far.run("notice_read", forged)
+    except (Missing, RuntimeError) as trouble:
+        bench.report.not_shown(RULE, "notice_read", "", f"no valid request could be made: {trouble}")
+        return
+    if genuine.kind != "read" or genuine.answer is None:
+        bench.report.refuted(RULE, "notice_read", "", f"a genuine notice came to {genuine}")
+    elif refused.answer is not None:
+        bench.report.refuted(RULE, "notice_read", "", "a notice with a byte changed is believed")
+    else:
+        bench.report.shown(RULE, "notice_read", "", f"about {genuine.answer.kind}")

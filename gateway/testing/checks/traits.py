@@ -1,0 +1,376 @@
+"""Every claimed trait is tried: what the suite cannot show counts as false."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import fields, replace
+from typing import Any
+
+from gateway.domain.traits import Traits
+from gateway.hookspecs import UNDO_HOOKS
+from gateway.testing.bench import Bench, Stage, moved, told
+from gateway.testing.chains import Made, part_of
+from gateway.testing.far import Far, Outcome
+from gateway.testing.profile import Missing
+from gateway.testing.proxy import Plan
+
+RULE = "traits_proved"
+_UNDONE_BY = {undo: change for change, undo in UNDO_HOOKS.items()}
+
+
+class Refuted(Exception):
+    """A claim is untrue; the text says what was seen."""
+
+
+class NotShown(Exception):
+    """A claim could not be tried; the text says why."""
+
+
+def check(bench: Bench, hook: str) -> None:
+    """Try all that is claimed of one hook."""
+    traits = bench.traits(hook)
+    for name, claimed, trial in _TRIALS:
+        if not claimed(bench, hook, traits):
+            continue
+        try:
+            with bench.stage(hook) as stage:
+                said = trial(bench, stage, hook, traits)
+        except Refuted as seen:
+            bench.report.refuted(RULE, hook, name, str(seen))
+        except (NotShown, Missing, RuntimeError) as trouble:
+            bench.report.not_shown(RULE, hook, name, str(trouble))
+        else:
+            if said is not None:
+                bench.report.shown(RULE, hook, name, said)
+
+
+def _must_be(came: Outcome, *kinds: str, what: str) -> None:
+    if came.kind not in kinds:
+        raise Refuted(f"{what} came to {came}, expected {' or '.join(kinds)}")
+
+
+def _must_show(effect: dict[str, int], expected: Any, what: str) -> None:
+    if effect != dict(expected):
+        raise Refuted(f"{what}: the books show {told(effect)} instead of {told(expected)}")
+
+
+def _idempotent(bench: Bench, stage: Stage, hook: str, traits: Traits) -> str:
+    """The same key acts once: one after the other, and side by side."""
+    for side_by_side in (False, True):
+        request = stage.request()
+        far, key, effect = stage.far, stage.far.key(), bench.measured[hook].effect
+        before = far.quiet()
+        came = _twice(far, hook, request, key, side_by_side)
+        _must_show(moved(before, far.quiet()), effect, f"the same key twice {_HOW[side_by_side]}")
+        if not side_by_side:
+            _must_be(came[1], "done", "pending", what="the second call with the same key")
+    _duplicated(bench, stage, hook)
+    return "the same key twice, side by side, and doubled on the way: one effect"
+
+
+_HOW = {False: "in a row", True: "side by side"}
+
+
+def _twice(far: Far, hook: str, request: Any, key: str, side_by_side: bool) -> list[Outcome]:
+    came: list[Outcome] = []
+
+    def once(attempt: int) -> None:
+        made, answer = far.change(hook, request, key=key, attempt=attempt)
+        came.append(far.settled(made, answer)[1])
+
+    if not side_by_side:
+        once(1)
+        once(2)
+        return came
+    threads = [threading.Thread(target=once, args=(attempt,)) for attempt in (1, 2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    return came
+
+
+def _duplicated(bench: Bench, stage: Stage, hook: str) -> None:
+    """The network doubles a message."""
+    for at in range(1, bench.measured[hook].messages + 1):
+        if not stage.far.line.is_http:
+            return
+        request = stage.request()
+        far = stage.far
+        before = far.quiet()
+        far.line.set(Plan("double", at))
+        made, came = far.change(hook, request)
+        far.line.set(None)
+        far.settled(made, came)
+        _must_show(moved(before, far.quiet()), bench.measured[hook].effect, f"message {at} doubled on the way")
+
+
+def _queryable(bench: Bench, stage: Stage, hook: str, traits: Traits) -> str:
+    """Done, never sent and refused are told apart. What is unknown in between, the faults try."""
+    request = stage.request()
+    far = stage.far
+    made, came = far.change(hook, request)
+    made, came = far.settled(made, came)
+    _must_be(came, "done", what="a valid request")
+    asked = far.query(made)
+    _must_be(asked, "done", what="a query about what was done")
+    unseen = Made(hook, far.key(), stage.request())
+    if unseen.request != request:
+        asked = stage.far.query(unseen)
+        _must_be(asked, "not_found", "not_supported", what="a query about what was never sent")
+    told_apart = ["done", "never sent"]
+    for _, refused in bench.profile.declines(stage.far, hook):
+        made, came = stage.far.change(hook, refused)
+        if came.kind == "declined":
+            asked = stage.far.query(made)
+            _must_be(asked, "declined", "not_found", "pending", what="a query about what was refused")
+            told_apart.append("refused")
+            break
+    return f"tells apart: {', '.join(told_apart)}"
+
+
+def _reversible(bench: Bench, stage: Stage, hook: str, traits: Traits) -> str | None:
+    """The undo brings the books back to where they were."""
+    undo = UNDO_HOOKS[hook]
+    request = stage.request()
+    far = stage.far
+    before = far.quiet()
+    made = far.do(hook, request)
+    if hook == "coupon_confirm" or hook.endswith("_confirm"):
+        return None  # undone by what refers to the hold: tried there
+    undone, came = far.change(undo, far.profile.request(undo, far, made))
+    undone, came = far.settled(undone, came)
+    _must_be(came, "done", what=undo)
+    _must_show(moved(before, far.quiet()), {}, f"{hook}, then {undo}")
+    return f"{undo} brings the books back"
+
+
+def _tombstone(bench: Bench, stage: Stage, hook: str, traits: Traits) -> str:
+    """Closing a number that was never seen blocks what comes later under it."""
+    change = _UNDONE_BY.get(hook, "")
+    if not change:
+        raise NotShown("claimed of a hook that undoes nothing")
+    with bench.stage(change) as other:
+        request = other.request()
+        far = other.far
+        before = far.quiet()
+        late = _late(far)
+        made, _ = far.change(change, request, seconds=far.profile.patience_s)
+        undone, came = far.change(hook, far.profile.request(hook, far, made))
+        far.settled(undone, came)
+        _must_be(came, "done", what=f"{hook} of a number that was never seen")
+        late()
+        _must_show(moved(before, far.quiet()), {}, f"{change} arrived after its {hook}")
+    return f"{change} that arrives after its {hook} does nothing"
+
+
+def _late(far: Far) -> Callable[[], object]:
+    """Make the next change late, on the network or in the simulator; call what is returned to let it arrive."""
+    if far.line.messages:
+        far.line.set(Plan("hold"))
+        return far.line.release
+    if "late_success" not in far.knows:
+        raise NotShown("nothing here can be made late: give the simulator the fault late_success")
+    far.faults({"name": "late_success", "times": 1, "value": 400})
+    return lambda: far.quiet(0.6) and far.quiet(1.0)
+
+
+def _partial(bench: Bench, stage: Stage, hook: str, traits: Traits) -> str | None:
+    """A part, then the rest; or, where no part is possible, a part is refused and nothing happens."""
+    whole = stage.request()
+    part = part_of(hook, whole)
+    if part is None:
+        return None
+    far, effect = stage.far, bench.measured[hook].effect
+    before = far.quiet()
+    made, came = far.change(hook, part)
+    came = far.settled(made, came)[1]
+    first = moved(before, far.quiet())
+    if not traits.partial:
+        if came.kind == "done" and first != dict(effect):
+            raise Refuted(f"a part is possible after all: {told(first)}")
+        return "a part is refused"
+    _must_be(came, "done", what="a part of it")
+    if not first or first == dict(effect):
+        raise Refuted(f"half of it: the books show {told(first)}, the whole is {told(effect)}")
+    rest = far.change(hook, _rest(hook, whole, part))
+    _must_be(far.settled(*rest)[1], "done", what="the rest of it")
+    _must_show(moved(before, far.quiet()), effect, "a part and the rest")
+    return f"a part ({told(first)}), then the rest"
+
+
+def _rest(hook: str, whole: Any, part: Any) -> Any:
+    from gateway.testing.chains import PARTS
+
+    name = PARTS[hook]
+    return replace(whole, **{name: getattr(whole, name) - getattr(part, name)})
+
+
+def _reserve_ttl(bench: Bench, stage: Stage, hook: str, traits: Traits) -> str:
+    """A hold ends by itself after its time, and not before."""
+    assert traits.reserve_ttl_s is not None
+    request = stage.request()
+    far, effect = stage.far, bench.measured[hook].effect
+    before = far.quiet()
+    far.do(hook, request)
+    with far.later(traits.reserve_ttl_s * 0.8):
+        _must_show(moved(before, far.quiet()), effect, "before its time is over")
+    with far.later(traits.reserve_ttl_s + 5):
+        bench.profile.advance(far)
+        freed = far.quiet()
+        again = far.change(hook, replace(request), key=far.key())[1] if moved(before, freed) else None
+        if again is not None and again.kind != "done":
+            raise Refuted(f"{traits.reserve_ttl_s:.0f} s later it is still held: {again}")
+    return f"let go after {traits.reserve_ttl_s:.0f} s"
+
+
+def _extendable(bench: Bench, stage: Stage, hook: str, traits: Traits) -> str:
+    """Asking again with the same key prolongs a hold."""
+    if traits.reserve_ttl_s is None:
+        raise NotShown("claimed without reserve_ttl_s")
+    request, ttl = stage.request(), traits.reserve_ttl_s
+    far, effect = stage.far, bench.measured[hook].effect
+    before = far.quiet()
+    made = far.do(hook, request)
+    with far.later(ttl * 0.8):
+        _must_be(far.change(hook, request, key=made.key, attempt=2)[1], "done", what="asking again")
+    with far.later(ttl * 1.4):
+        _must_show(moved(before, far.quiet()), effect, "after it was prolonged")
+    return "asking again prolongs it"
+
+
+def _window(bench: Bench, stage: Stage, hook: str, traits: Traits) -> str:
+    """After its time an undo is refused, and changes nothing."""
+    seconds = traits.reverse_window_s
+    if seconds is None:
+        seconds = float((traits.refund_window_days or 0) * 86_400)
+    undo = hook if hook in _UNDONE_BY or hook == "payment_refund" else UNDO_HOOKS.get(hook, "")
+    if undo not in bench.changes:
+        raise NotShown("there is no undo to which it could apply")
+    if hook != undo:
+        return "see its undo"
+    request = stage.request()
+    far = stage.far
+    before = far.quiet()
+    with far.later(seconds + 3600):
+        _, came = far.change(hook, request)
+        late = moved(before, far.quiet())
+    if came.kind == "done" or late:
+        raise NotShown(f"{seconds:.0f} s and an hour later it is {came.kind}: the simulator does not hold the limit")
+    return f"refused after {seconds:.0f} s: {came}"
+
+
+def _not_before(bench: Bench, stage: Stage, hook: str, traits: Traits) -> str:
+    """An undo that comes too early is not done."""
+    request = stage.request()
+    far = stage.far
+    before = far.quiet()
+    _, came = far.change(hook, request)
+    if came.kind == "done" or moved(before, far.quiet()):
+        raise NotShown("done at once: the limit is not needed")
+    with far.later(traits.reverse_not_before_s + 1):
+        _must_be(far.change(hook, request)[1], "done", what=f"after {traits.reverse_not_before_s:.0f} s")
+    return f"too early is {came.kind}"
+
+
+def _deferred(bench: Bench, stage: Stage, hook: str, traits: Traits) -> str:
+    """The answer is pending at first, and done once the far system has come round to it."""
+    request = stage.request()
+    made, first = stage.far.change(hook, request)
+    if first.kind == "done":
+        raise Refuted("done at once: it is not deferred")
+    _must_be(first, "pending", what="the change")
+    _must_be(stage.far.settled(made, first)[1], "done", what="the query after a while")
+    return "pending, then done"
+
+
+def _declared(name: str) -> Callable[[Bench, Stage, str, Traits], str]:
+    return lambda bench, stage, hook, traits: f"{getattr(traits, name):g} s: a wish, nothing to show"
+
+
+def _undo_there(bench: Bench, hook: str, traits: Traits) -> bool:
+    return UNDO_HOOKS.get(hook, "") in bench.hooks
+
+
+def _limited(bench: Bench, hook: str, traits: Traits) -> bool:
+    return traits.reverse_window_s is not None or traits.refund_window_days is not None
+
+
+Trial = Callable[[Bench, Stage, str, Traits], str | None]
+
+#: Name, when it is claimed, and how it is tried.
+_TRIALS: tuple[tuple[str, Callable[[Bench, str, Traits], bool], Trial], ...] = (
+    ("queryable", lambda bench, hook, traits: any(h.endswith("_query") for h in _family(bench, hook)), _queryable),
+    ("reversible", _undo_there, _reversible),
+    ("idempotent", lambda bench, hook, traits: traits.idempotent, _idempotent),
+    ("tombstone", lambda bench, hook, traits: traits.tombstone, _tombstone),
+    ("partial", lambda bench, hook, traits: True, _partial),
+    ("reserve_ttl_s", lambda bench, hook, traits: traits.reserve_ttl_s is not None, _reserve_ttl),
+    ("extendable", lambda bench, hook, traits: traits.extendable, _extendable),
+    ("reverse_window_s", _limited, _window),
+    ("reverse_not_before_s", lambda bench, hook, traits: traits.reverse_not_before_s > 0, _not_before),
+    ("deferred", lambda bench, hook, traits: traits.deferred, _deferred),
+)
+TRAIT_NAMES = ("queryable", "reversible", *(field.name for field in fields(Traits)))
+
+
+def _family(bench: Bench, hook: str) -> list[str]:
+    from gateway.hookspecs import FAMILY_OF
+
+    return [name for name in bench.hooks if FAMILY_OF[name] == FAMILY_OF[hook]]
+
+
+def about(bench: Bench) -> None:
+    """What is claimed of the adapter as a whole: currencies, and calls side by side."""
+    first = next((hook for hook in bench.changes if hasattr(bench.measured[hook], "effect")), "")
+    money = next((hook for hook in bench.changes if hook in ("payment_charge", "payment_authorize")), "")
+    if money:
+        _tried(bench, money, "currencies", _currencies)
+    if first:
+        _tried(bench, first, "max_parallel", _parallel)
+
+
+def _tried(bench: Bench, hook: str, name: str, trial: Callable[[Bench, Stage, str], str]) -> None:
+    try:
+        with bench.stage(hook) as stage:
+            bench.report.shown(RULE, "", name, trial(bench, stage, hook))
+    except Refuted as seen:
+        bench.report.refuted(RULE, "", name, str(seen))
+    except (NotShown, Missing, RuntimeError) as trouble:
+        bench.report.not_shown(RULE, "", name, str(trouble))
+
+
+def _currencies(bench: Bench, stage: Stage, hook: str) -> str:
+    request = replace(stage.request(), currency="XTS")
+    before = stage.far.quiet()
+    _, came = stage.far.change(hook, request)
+    effect = moved(before, stage.far.quiet())
+    if effect or came.kind == "done":
+        raise Refuted(f"a charge in another currency is {came.kind}: {told(effect)}")
+    return f"another currency is {came.kind.replace('_', ' ')}"
+
+
+def _parallel(bench: Bench, stage: Stage, hook: str) -> str:
+    """As many calls side by side as it allows: each acts once."""
+    many = min(bench.profile.adapter.about.max_parallel, 4)
+    requests = [stage.request() for _ in range(many)]
+    far = stage.far
+    before, came = far.quiet(), []
+
+    def once(request: Any) -> None:
+        made, answer = far.change(hook, request, seconds=far.profile.deadline_s * many)
+        came.append(far.settled(made, answer)[1])
+
+    threads = [threading.Thread(target=once, args=(request,)) for request in requests]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    done = [each for each in came if each.kind == "done"]
+    expected = {name: value * len(done) for name, value in bench.measured[hook].effect.items()}
+    if len(done) != many:
+        odd = next((str(each) for each in came if each.kind != "done"), "no answer")
+        raise Refuted(f"{many} calls of {hook} side by side: {odd}")
+    _must_show(moved(before, far.quiet()), expected, f"{many} calls of {hook} side by side")
+    return f"{many} calls of {hook} side by side act {many} times"

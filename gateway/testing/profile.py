@@ -1,0 +1,160 @@
+"""What the conformance suite must know of one plugin: its adapter, its simulator, and how to make valid requests.
+
+A profile is a small class in the plugin, ``plugins/NAME/conformance.py``::
+
+    class MyProfile(Profile):
+        adapter = MyAdapter
+        simulator = MySimulator
+
+        def settings(self, far: Far) -> Mapping[str, Any]:
+            return {"url": f"http://{far.address('till')}", "password": far.secret("password", "s3cret")}
+
+        def payment_charge(self, far: Far) -> Charge:
+            return charge(far, auth_code=far.control("make_code")["code"])
+
+        def tally(self, books: Mapping[str, Any]) -> Mapping[str, int]:
+            return {"money": books["taken"] - books["given_back"]}
+
+For each changing hook that the adapter implements there must be a request: a method with the hook's name. What follows
+from an earlier change (an undo, a confirm, a refund) is derived; a method ``payment_refund(self, far, made)`` replaces
+the derived one. Reading hooks have defaults where one request fits all systems. The suite says what is missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from gateway.domain.common import Site, StatementRequest
+from gateway.domain.membership import MemberPageRequest
+from gateway.domain.orders import BillLookup
+from gateway.domain.payments import Charge, Method
+from gateway.domain.stock import CatalogueRequest, LevelsRequest, SlotsRequest
+from gateway.sdk.adapter import Adapter
+from gateway.testing.chains import DERIVED, Made
+
+if TYPE_CHECKING:
+    from gateway.sdk.simulator import Simulator
+    from gateway.testing.far import Far
+
+
+class Missing(Exception):
+    """The profile lacks something; the text says what to write."""
+
+
+class Profile:
+    """Subclass it in ``plugins/NAME/conformance.py``; only ``adapter``, ``settings`` and ``tally`` are a must."""
+
+    #: The adapter's class, and its simulator's (``None``: the far system is the adapter's own, nothing is between).
+    adapter: ClassVar[type[Adapter]]
+    simulator: ClassVar[type[Simulator] | None] = None
+    #: The simulator's options, as ``--set`` gives them.
+    options: ClassVar[Mapping[str, str]] = {}
+    #: The store whose requests are made.
+    store_id: ClassVar[str] = "S1"
+    #: How long a change may take in the suite, in seconds, and how long an effect may come after its answer.
+    deadline_s: ClassVar[float] = 5.0
+    #: How long the sender waits where a fault leaves it without an answer.
+    patience_s: ClassVar[float] = 0.6
+    settle_s: ClassVar[float] = 3.0
+    #: Settings that are secrets and that ``check()`` cannot try out, each with the reason.
+    unchecked_secrets: ClassVar[Mapping[str, str]] = {}
+
+    # -- what must be said -------------------------------------------------------------------------------------------
+
+    def settings(self, far: Far) -> Mapping[str, Any]:
+        """The connection's settings for a far system that runs, as they would stand in a merchant's file."""
+        raise Missing(f"{type(self).__name__} needs settings(self, far): what a merchant's file would say")
+
+    def tally(self, books: Mapping[str, Any]) -> Mapping[str, int]:
+        """What stands in the far system's books, as few numbers as tell each hook's effect: net, undone is as before.
+
+        Money taken and not given back, points held, uses of coupons, articles in stock. They are compared before and
+        after: a change that acts twice shows twice, an undo brings them back.
+        """
+        raise Missing(f"{type(self).__name__} needs tally(self, books): the numbers in GET /books that changes move")
+
+    # -- what may be said --------------------------------------------------------------------------------------------
+
+    def prepare(self, far: Far) -> None:
+        """Bring a far system that has just started to where requests can be made."""
+
+    def wrong_settings(self, far: Far) -> Mapping[str, Mapping[str, Any]]:
+        """Settings that are well-formed and wrong, by what is wrong; ``check()`` must refuse each."""
+        return {}
+
+    def declines(self, far: Far, hook: str) -> Iterable[tuple[str, Any]]:
+        """Requests that the far system refuses for good, each with the reason expected (``DeclineReason`` value)."""
+        return ()
+
+    def trouble(self, far: Far, hook: str) -> Mapping[str, Any]:
+        """Requests whose outcome the far system leaves open by itself, by name (a magic amount, a magic code)."""
+        return {}
+
+    def advance(self, far: Far) -> None:
+        """Let happen what the far system does later by itself (a till that uploads, a customer who pays)."""
+
+    def parsers(self) -> Iterable[tuple[Callable[[bytes], Any], bytes]]:
+        """The plugin's parsers of what comes over the wire, each with a good example to spoil."""
+        return ()
+
+    def personal(self) -> Iterable[str]:
+        """Values in the requests that must not be logged: phones, codes. Those of ``Secret`` fields are found."""
+        return ()
+
+    def books(self, far: Far) -> Mapping[str, Any]:
+        """The far system's books; from its panel unless it has none."""
+        return far.panel_books()
+
+    # -- requests that fit most systems ------------------------------------------------------------------------------
+
+    def stock_levels(self, far: Far) -> Any:
+        return LevelsRequest(store_id=self.store_id)
+
+    def stock_slots(self, far: Far) -> Any:
+        return SlotsRequest(store_id=self.store_id, start=far.now(), end=far.now() + timedelta(hours=3))
+
+    def catalogue_page(self, far: Far) -> Any:
+        return CatalogueRequest(limit=20)
+
+    def member_page(self, far: Far) -> Any:
+        return MemberPageRequest()
+
+    def statement(self, far: Far) -> StatementRequest:
+        """The business date on which the suite's changes are booked."""
+        return StatementRequest(business_date=far.site().business_date)
+
+    # -- how the suite asks ------------------------------------------------------------------------------------------
+
+    def request(self, hook: str, far: Far, made: Made | None = None) -> Any:
+        """The request for a hook; ``made`` is what it follows. Raises :class:`Missing` with what to write."""
+        own = getattr(self, hook, None)
+        if made is not None and own is not None:
+            return own(far, made)
+        if made is not None and hook in DERIVED:
+            return DERIVED[hook](made)
+        if hook.endswith("_statement"):
+            return self.statement(far)
+        if own is not None and made is None:
+            return own(far)
+        raise Missing(f"{type(self).__name__} needs {hook}(self, far{', made' if made else ''}): a valid request")
+
+
+def charge(far: Far, *, amount: int = 1200, method: Method = Method.PAYMENT_CODE, auth_code: Any = None) -> Charge:
+    """A charge as the engine makes it."""
+    from gateway.domain.common import Secret
+
+    code = Secret(auth_code) if isinstance(auth_code, str) else auth_code
+    return Charge(
+        amount=amount,
+        currency="CNY",
+        method=method,
+        order_no=far.number("WEB"),
+        subject="鲜肉包 2 个",
+        site=far.site(),
+        auth_code=code,
+    )
+
+
+__all__ = ["BillLookup", "Made", "Missing", "Profile", "Site", "charge", "datetime"]
