@@ -247,6 +247,7 @@ class WebhooksForm(Form):
     retry_s = fields.List(
         Seconds(validate=AT_LEAST_0), validate=validate.Length(1, 20, error="expected 1 to 20 pauses")
     )
+    timeout_s = Seconds(validate=ABOVE_0)
 
     @post_load
     def make(self, data: dict[str, Any], **kwargs: Any) -> Webhooks:

@@ -47,6 +47,7 @@ class Webhooks:
     allow_hosts: tuple[str, ...] = ()
     ca_bundle: str = ""
     every_s: float = 0.5
+    timeout_s: float = 15.0
     retry_s: tuple[float, ...] = (0, 5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
 
 

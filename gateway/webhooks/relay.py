@@ -10,7 +10,6 @@ import json
 import logging
 import random
 import ssl
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,8 +29,8 @@ from gateway.webhooks.sending import NotDelivered, post
 log = logging.getLogger("gateway.webhooks")
 
 ATTEMPTS = Counter("gateway_webhook_attempts", "Tries to deliver an event, by what became of them", ("outcome",))
-#: A worker that has not said by then what became of its delivery is taken for dead, in milliseconds.
-LEASE = 60_000
+#: A worker that has not said after so many times the time of a delivery what became of it is taken for dead.
+LEASE_TIMES = 4
 #: Deliveries under way to one endpoint, over all processes; one that fails again and again is asked one at a time.
 PARALLEL, FAILING_AFTER = 6, 3
 #: Events taken from the feed at once.
@@ -111,14 +110,14 @@ class Relay:
         return jobs
 
     def _claim(self, tx: Tx, endpoint_id: str, room: int) -> list[Job]:
-        now = self._clock.now()
+        now, lease = self._clock.now(), int(self._settings.timeout_s * LEASE_TIMES * 1000)
         webhooks.lock(tx, endpoint_id)
         endpoint = webhooks.endpoint(tx, endpoint_id)
         if endpoint is None or endpoint["state"] != "enabled":
             return []
         parallel = 1 if endpoint["failures"] >= FAILING_AFTER else PARALLEL
         most = min(room, parallel - webhooks.under_way(tx, endpoint_id, now))
-        claimed = webhooks.claim(tx, endpoint_id, now, now + LEASE, most) if most > 0 else []
+        claimed = webhooks.claim(tx, endpoint_id, now, now + lease, most) if most > 0 else []
         return [Job(endpoint, dict(row), webhooks.event_at(tx, row["position"])) for row in claimed]
 
     def deliver(self, job: Job) -> str:
@@ -147,7 +146,8 @@ class Relay:
         try:
             target = parse(job.endpoint["url"], self._settings.allow_hosts)
             found = addresses_of(target, self._resolver)
-            return post(target, found, signing.headers(secrets, event["id"], now // 1000, body), body, self._tls()), ""
+            headers = signing.headers(secrets, event["id"], now // 1000, body)
+            return post(target, found, headers, body, self._tls(), self._settings.timeout_s), ""
         except (Forbidden, Unresolved, NotDelivered) as error:
             return 0, str(error)
 
@@ -203,12 +203,12 @@ class Relay:
         }
         journal.open_task(tx, row)
 
-    def run_once(self, most: int = 16, each: Callable[[Job], Any] | None = None) -> int:
+    def run_once(self, most: int = 16) -> int:
         """Take what is new, deliver what is due, here and now; how many were tried."""
         self.take_events()
         jobs = self.claim(most)
         for job in jobs:
-            (each or self.deliver)(job)
+            self.deliver(job)
         return len(jobs)
 
 

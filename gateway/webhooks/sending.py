@@ -1,4 +1,4 @@
-"""One POST to a receiver: to an address that was checked, without redirects, proxies or a second try, in 15 seconds.
+"""One POST to a receiver: to an address that was checked, without redirects, proxies or a second try.
 
 Only the status counts, so little of the reply is read. The whole exchange has one deadline, which a receiver that
 sends a byte now and then does not put off.
@@ -16,8 +16,8 @@ from gateway import __version__
 from gateway.domain.errors import GatewayError
 from gateway.webhooks.addresses import Target
 
-DEADLINE_S = 15.0
-CONNECT_S = 5.0
+#: The share of the time that one address gets to take a connection: another may be up.
+CONNECT_SHARE = 1 / 3
 READ_MOST = 8 * 1024
 _STATUS = re.compile(rb"HTTP/1\.[01] ([0-9]{3})[ \r]")
 
@@ -27,12 +27,17 @@ class NotDelivered(GatewayError):
 
 
 def post(
-    target: Target, addresses: Sequence[str], headers: Mapping[str, str], body: bytes, context: ssl.SSLContext
+    target: Target,
+    addresses: Sequence[str],
+    headers: Mapping[str, str],
+    body: bytes,
+    context: ssl.SSLContext,
+    timeout_s: float,
 ) -> int:
-    """Send a message; the status of the reply. Raises ``NotDelivered``."""
-    until = time.monotonic() + DEADLINE_S
+    """Send a message; the status of the reply. Raises ``NotDelivered``. All of it takes ``timeout_s`` at most."""
+    until = time.monotonic() + timeout_s
     try:
-        with _connect(target, addresses, until) as plain:
+        with _connect(target, addresses, until, timeout_s * CONNECT_SHARE) as plain:
             if target.scheme == "http":
                 return _exchange(plain, target, headers, body, until)
             _limit(plain, until)
@@ -46,7 +51,7 @@ def post(
         raise NotDelivered(f"the connection failed: {type(error).__name__}") from None
 
 
-def _connect(target: Target, addresses: Sequence[str], until: float) -> socket.socket:
+def _connect(target: Target, addresses: Sequence[str], until: float, most: float) -> socket.socket:
     """A connection to the first address that takes one. Raises what the last one raised."""
     last: OSError = TimeoutError()
     for address in addresses:
@@ -54,7 +59,7 @@ def _connect(target: Target, addresses: Sequence[str], until: float) -> socket.s
         if left <= 0:
             break
         try:
-            return socket.create_connection((address, target.port), timeout=min(CONNECT_S, left))
+            return socket.create_connection((address, target.port), timeout=min(most, left))
         except OSError as error:
             last = error
     raise last
