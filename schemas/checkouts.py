@@ -9,7 +9,7 @@ from marshmallow import INCLUDE, ValidationError, fields
 
 from schemas.basket import BasketRequest, check_basket
 from schemas.fields import Amount, Day, Moment, Resource, Text, Whole, Word
-from schemas.quotes import Price
+from schemas.quotes import LeftOut, Price
 from schemas.tenders import FULL, TenderView, tenders
 
 QUOTE = re.compile(r"quo_[0-9A-Z]{26}\Z")
@@ -118,5 +118,7 @@ class Checkout(Resource):
     refundable_amount = Amount(required=True)
     refunded_amount = Amount(required=True)
     session_id = Text()
+    left_out = fields.List(fields.Nested(LeftOut))
+    deferred = fields.List(Text(), metadata={"description": "legs of a completed sale that are still to be done"})
     failure = fields.Nested(Failure)
     next_action = fields.Nested(NextAction)

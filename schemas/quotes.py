@@ -124,6 +124,13 @@ class Rejected(Resource):
     missing_quantity = Text()
 
 
+class LeftOut(Resource):
+    """A part that the merchant does without while its system is down."""
+
+    part = Text(required=True)
+    id = fields.String(required=True, metadata={"description": "which one of several: a coupon's code, a reward"})
+
+
 class PointsQuoted(Resource):
     """Points used, what they take off, and what will be earned."""
 
@@ -159,6 +166,7 @@ class Price(Resource):
     rounding_amount = Whole(-1_000_000, 1_000_000, required=True)
     forfeited_amount = Amount(required=True)
     member = fields.Nested(MemberQuoted)
+    left_out = fields.List(fields.Nested(LeftOut))
 
 
 class Quote(Price):

@@ -6,17 +6,17 @@ from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
-from gateway.domain.coupons import Coupon, CouponKind
-from gateway.domain.membership import Member
+from gateway.domain.coupons import CouponKind
+from gateway.engine.benefits import Benefits
 from gateway.engine.campaigns import Campaigns
 from gateway.engine.limits import counted
 from gateway.engine.lines import Lines
 from gateway.engine.priced import Priced
 from gateway.engine.problems import Problem, invalid
-from gateway.engine.reading import Reading, required_member
-from gateway.engine.terms import coupon_terms, periods_at
+from gateway.engine.reading import Reading
+from gateway.engine.terms import periods_at
 from gateway.pricing import PricingErrors, Quote, parse, price
-from gateway.runtime import Connection, Merchant
+from gateway.runtime import Merchant
 
 #: Tender methods that are looked up by a code, and the kinds of code that may pay so.
 CODE_TENDERS = {
@@ -34,13 +34,19 @@ def business_date(merchant: Merchant, at: datetime) -> date:
 
 
 class Baskets:
-    """Prices baskets of one merchant; ``deposits`` gives what is left of a deposit."""
+    """Prices a basket of one merchant. ``without``: legs whose systems are down, and which it can do without."""
 
     def __init__(
-        self, reading: Reading, merchant: Merchant, campaigns: Campaigns, now: datetime, may_price: bool
+        self,
+        reading: Reading,
+        merchant: Merchant,
+        campaigns: Campaigns,
+        now: datetime,
+        may_price: bool,
+        without: frozenset[str] = frozenset(),
     ) -> None:
         self.reading, self.merchant, self.campaigns, self.now = reading, merchant, campaigns, now
-        self.may_price = may_price
+        self.may_price, self.benefits = may_price, Benefits(reading, merchant, without)
         #: The document of a quote whose price is honoured.
         self.honour: dict[str, Any] | None = None
 
@@ -51,8 +57,8 @@ class Baskets:
             lines.from_till(priced, source)
         else:
             lines.from_lines(priced, request["lines"])
-        self._member(priced, request)
-        self._coupons(priced, request)
+        self.benefits.member(priced, request)
+        self.benefits.coupons(priced, request)
         self._tenders(priced, request, deposits)
         if self.honour is not None:
             kept = ("at", "periods", "lines", "fees", "rounding", "acquirer_fee_bp", "contracts", "label_rules")
@@ -95,60 +101,6 @@ class Baskets:
 
     # --- who, with what ----------------------------------------------------------------------------------------------
 
-    def _member(self, priced: Priced, request: dict[str, Any]) -> None:
-        if request.get("member"):
-            found = required_member(self.reading.member(request["member"], priced.store_id))
-            priced.member, priced.member_connection = found
-            member = priced.member
-            document: dict[str, Any] = {"id": member.ref, "points_available": member.points_available}
-            if member.tier:
-                document["tier"] = member.tier
-            if member.rate_bp is not None:
-                document["rate_bp"] = member.rate_bp
-            document |= {"tags": list(member.tags), "first_order": member.first_order}
-            priced.document["member"] = document
-            priced.document["accounts"] = {
-                "stored_value": {
-                    "real": member.value.real,
-                    "gift": member.value.gift,
-                    "prepaid": member.value.prepaid,
-                    "order": member.value_order.value,
-                }
-            }
-        rules = self.merchant.pricing.points
-        if rules and priced.member is not None:
-            wanted = request.get("points") or 0
-            if wanted > priced.member.points_available:
-                raise Problem("insufficient-points", "the member has fewer points than are to be used")
-            priced.document["points"] = {"use": wanted, **rules}
-        elif request.get("points"):
-            raise invalid("/points", "points are used by a member, at a merchant whose points pay")
-
-    def _coupons(self, priced: Priced, request: dict[str, Any]) -> None:
-        wanted = request.get("coupons") or []
-        if wanted == "auto":
-            ref = priced.member.ref if priced.member else ""
-            for coupon, connection in self.reading.coupons_of(ref, priced.store_id) if ref else []:
-                priced.coupons[coupon.code] = (coupon, connection)
-            priced.document["select"] = "auto"
-        else:
-            for index, code in enumerate(wanted):
-                priced.coupons[code] = self._usable(priced, code, f"/coupons/{index}")
-            priced.document["select"] = list(wanted)
-        priced.document["coupons"] = [self._terms(coupon) for coupon, _ in priced.coupons.values()]
-
-    def _terms(self, coupon: Coupon) -> dict[str, Any]:
-        return coupon_terms(self.merchant.pricing.coupon_templates, coupon)
-
-    def _usable(self, priced: Priced, code: str, pointer: str) -> tuple[Coupon, Connection]:
-        found = self.reading.coupon(code, priced.store_id)
-        if found is None or not found[0].usable or found[0].counts.available < 1:
-            raise invalid(pointer, "this code cannot be used here", "coupon-not-applicable")
-        owner = found[0].member_ref
-        if owner and (priced.member is None or priced.member.ref != owner):
-            raise invalid(pointer, "this code cannot be used here", "coupon-not-applicable")
-        return found
-
     def _tenders(self, priced: Priced, request: dict[str, Any], deposits: dict[str, int]) -> None:
         documents = []
         for index, asked in enumerate(request.get("tenders") or []):
@@ -165,18 +117,18 @@ class Baskets:
             if tender.get(name) is not None:
                 document[name] = tender[name]
         if tender["method"] == "stored_value":
-            _check_value(priced.member, tender, pointer)
+            self.benefits.check_value(priced, tender, pointer)
         if tender["method"] == "deposit":
             tender["held_amount"] = document["held_amount"] = deposits[tender["deposit_id"]]
         kinds = CODE_TENDERS.get(tender["method"])
         if kinds is not None:
-            coupon, connection = self._usable(priced, tender["code"], f"{pointer}/code")
+            coupon, connection = self.benefits.usable(priced, tender["code"], f"{pointer}/code")
             if coupon.kind not in kinds:
                 raise invalid(f"{pointer}/code", "this code does not pay this way", "coupon-not-applicable")
             priced.coupons[coupon.code] = (coupon, connection)
             if tender["method"] == "voucher":
                 document |= {"code": coupon.code, "count": tender.get("count", 1)}
-                priced.document["coupons"].append(self._terms(coupon))
+                priced.document["coupons"].append(self.benefits.terms(coupon))
             else:
                 document["held_amount"] = coupon.balance_amount
         return document
@@ -184,7 +136,7 @@ class Baskets:
     def look_up_tender(self, priced: Priced, tender: dict[str, Any]) -> None:
         """Find the code that one more tender pays with."""
         if tender["method"] in CODE_TENDERS:
-            priced.coupons[tender["code"]] = self._usable(priced, tender["code"], "/code")
+            priced.coupons[tender["code"]] = self.benefits.usable(priced, tender["code"], "/code")
 
     # --- the price ---------------------------------------------------------------------------------------------------
 
@@ -207,16 +159,6 @@ class Baskets:
             if not priced.bills or self.merchant.pricing.mode_of(priced.store_id) == "gateway":
                 raise
             return price(replace(priced.basket, tenders=()))
-
-
-def _check_value(member: Member | None, tender: dict[str, Any], pointer: str) -> None:
-    """Stored value is drawn on by its member, and covers what is asked of it."""
-    if member is None:
-        raise invalid(pointer, "stored value is a member's: say which member")
-    if tender.get("account") not in (None, member.ref):
-        raise invalid(f"{pointer}/account", "is not the account of the member in this basket")
-    if (tender.get("amount") or 0) > member.value.total:
-        raise Problem("insufficient-stored-value", "the stored value does not cover this amount")
 
 
 def unpriced(errors: PricingErrors) -> Problem:

@@ -12,6 +12,7 @@ from gateway.engine.basket import Baskets
 from gateway.engine.campaigns import NONE, Campaigns
 from gateway.engine.driver import Work
 from gateway.engine.model import Json, Kind, Saga, State
+from gateway.engine.parts import REPRICED, part_of
 from gateway.engine.plan import Planner
 from gateway.engine.priced import Priced
 from gateway.engine.problems import Problem, invalid
@@ -23,6 +24,7 @@ from gateway.engine.seams import Secrets, first_id
 from gateway.engine.service import Asked, Engine
 from gateway.engine.tillprice import price_with_till
 from gateway.engine.views import checkout_view, moment, quote_view
+from gateway.runtime.merchant import Policy
 from gateway.store import holds as holds_sql
 from gateway.store import journal as sql
 from gateway.store.listings import checkouts_sql
@@ -59,18 +61,17 @@ class Checkouts:
         self.engine.journal.tx(lambda tx: tx.execute(insert, row))
         return {"quote_id": quote_id, "expires_at": moment(expires), **quote_of(priced)}
 
-    def _price(self, merchant_id: str, request: Json, may_price: bool) -> Priced:
+    def _price(self, merchant_id: str, request: Json, may_price: bool, without: frozenset[str] = frozenset()) -> Priced:
         merchant = self.engine.merchant(merchant_id)
         if request.get("quote_id"):
-            return self._as_quoted(merchant_id, request, may_price)
-        baskets = Baskets(
-            self.engine.reading(merchant_id), merchant, self.engine.campaigns(merchant), self.engine.now(), may_price
-        )
+            return self._as_quoted(merchant_id, request, may_price, without)
+        reading, campaigns = self.engine.reading(merchant_id), self.engine.campaigns(merchant)
+        baskets = Baskets(reading, merchant, campaigns, self.engine.now(), may_price, without)
         priced = baskets.price(request, self._deposits(merchant_id, request))
         price_with_till(priced)
         return priced
 
-    def _as_quoted(self, merchant_id: str, request: Json, may_price: bool) -> Priced:
+    def _as_quoted(self, merchant_id: str, request: Json, may_price: bool, without: frozenset[str]) -> Priced:
         """Price with the campaigns and the time of the quote; what is read from far systems is read afresh."""
         row = self.engine.journal.read(
             lambda tx: tx.one(
@@ -86,7 +87,7 @@ class Checkouts:
         # The tenders meant by the quote had no payment codes: those that pay are the checkout's own.
         quoted = {**kept["request"], "tenders": request.get("tenders") or []}
         then = Campaigns.read(kept["campaigns"])
-        baskets = Baskets(self.engine.reading(merchant_id), merchant, then, self.engine.now(), may_price)
+        baskets = Baskets(self.engine.reading(merchant_id), merchant, then, self.engine.now(), may_price, without)
         baskets.honour = kept["document"]
         priced = baskets.price(quoted, self._deposits(merchant_id, quoted))
         price_with_till(priced)
@@ -114,8 +115,27 @@ class Checkouts:
         stored = self._stored(asked, request["order_no"])
         if stored is not None:
             return stored
+        without: frozenset[str] = frozenset()
+        while True:
+            try:
+                return self._settle(asked, request, may_price, without)
+            except Problem as problem:
+                without = self._without(asked.merchant, problem, without)
+
+    def _without(self, merchant_id: str, problem: Problem, without: frozenset[str]) -> frozenset[str]:
+        """What to leave out at the next try, when a checkout found a system down and nothing of it was sent anywhere.
+
+        Raises the problem where the merchant can not do without. What does not touch the price is left out on the way.
+        """
+        leg = str(problem.extra.get("leg", "")).removeprefix("lock:")
+        part = part_of(leg) if problem.slug == "adapter-unavailable" else ""
+        if part not in REPRICED or leg in without or self.engine.merchant(merchant_id).policy.when(part) != "without":
+            raise problem
+        return without | {leg}
+
+    def _settle(self, asked: Asked, request: Json, may_price: bool, without: frozenset[str]) -> Reply:
         began = self.engine.clock.now()
-        priced = self._price(asked.merchant, request, may_price)
+        priced = self._price(asked.merchant, request, may_price, without)
         self._expected(priced, request)
         secrets = Secrets()
         saga = self._plan(asked.merchant, request, priced, secrets, began)
@@ -179,6 +199,8 @@ class Checkouts:
             "legs": [leg.to_json() for leg in planner.legs],
             "member": {"ref": member.ref, "tier": member.tier} if member else None,
             "session_id": priced.session_id,
+            **({"left_out": priced.left_out} if priced.left_out else {}),
+            **({"policy": said} if (said := policy_of(priced.merchant.policy)) else {}),
         }
         # A coupon or points may have brought what is to be paid to nothing: that needs no tender.
         return self.engine.new_saga(
@@ -301,10 +323,27 @@ def quote_of(priced: Priced) -> Json:
     """A price as the platform sees it."""
     view = quote_view(priced.quote)
     view["currency"] = priced.merchant.currency
+    if priced.left_out:
+        view["left_out"] = priced.left_out
     if priced.member is not None:
         member = priced.member
         view["member"] = {"id": member.ref, "tier": member.tier, "points_available": member.points_available}
     return view
+
+
+def policy_of(policy: Policy) -> Json:
+    """What the decision must know of the merchant's policy, as it is when the checkout is accepted; times in ms.
+
+    What the merchant leaves as it is by default is not kept.
+    """
+    said = {
+        "close_after": None if policy.close_after_s is None else int(policy.close_after_s * 1000),
+        "post_failure": policy.on_order_post_failure,
+        "redemption_failure": policy.on_redemption_failure,
+        "spent_elsewhere": policy.spent_elsewhere,
+    }
+    defaults = {"post_failure": "task", "redemption_failure": "refund", "spent_elsewhere": "refund"}
+    return {name: value for name, value in said.items() if value not in (None, defaults.get(name))}
 
 
 def subject_of(priced: Priced) -> str:

@@ -13,11 +13,10 @@ from gateway.engine.booking import Booking
 from gateway.engine.closing import Closer
 from gateway.engine.model import MAYBE, Decision, Far, Kind, Leg, Op, OpState, Phase, Saga, State, Timing
 from gateway.engine.pursue import Pursuit, Way, queryable
+from gateway.engine.redeeming import Redeeming
 from gateway.engine.undoing import late_hold, undo_ways
-from gateway.engine.words import Ops, tender_leg, told
+from gateway.engine.words import NOT_SENT_MOST, Ops, tender_leg, told
 
-#: How often a change that provably never left us is tried again before its leg is given up.
-NOT_SENT_MOST = 2
 #: A person's case is looked at again after so many times the time after which it became one.
 SLOW = 6
 
@@ -52,7 +51,7 @@ _GIVING_BACK = {
 }
 
 
-class _Decider(Booking):
+class _Decider(Booking, Redeeming):
     """Decides about one saga at one time; ``ops`` and the saga may move on between two decisions."""
 
     def decide(self) -> Decision:
@@ -72,14 +71,17 @@ class _Decider(Booking):
             return self._fail("", None, "cancelled")
         declined = self._declined_legs()
         added = {leg["name"] for leg in self.saga.progress.get("legs", ())}
+        without = self.saga.without()
         for leg, hook in self._legs(Phase.HOLD):
-            if tender_leg(leg) in declined:
+            if tender_leg(leg) in declined or leg.name in without:
                 continue
             op = self.ops.last(leg.name, hook)
             way = self._pursue(leg, hook)
             reason = "" if way.way is Way.DONE else self._hold_given_up(op, way)
             if reason in ("declined", "unavailable") and leg.name in added:
                 return self._await_another(leg)
+            if reason == "unavailable" and leg.params.get("when_down") == "without":
+                return self._go_without(leg)
             if reason:
                 return self._fail(leg.name, op, "" if way.way is Way.REFUSED else reason)
             self._take(way)
@@ -98,10 +100,6 @@ class _Decider(Booking):
             return "unresolved"
         self._wake(op.first_sent + self.timing.hold)
         return ""
-
-    def _await_another(self, leg: Leg) -> None:
-        """Ask for another tender in this one's place; it holds nothing any more."""
-        self._go(State.AWAITING_TENDER, declined=sorted({*self._declined_legs(), tender_leg(leg)}))
 
     def _paying(self) -> None:
         """Take the external tenders, one after the other."""
@@ -156,6 +154,9 @@ class _Decider(Booking):
         if action.get("type") == "show_qr":
             return self.saga.expires_at
         traits = self.far(leg.connection).traits(hook)
+        own = self.saga.policy("close_after")
+        if own is not None:  # the merchant knows its customers; beyond the checkout's own end nothing is held any more
+            return min(op.first_sent + int(own), self.saga.expires_at)
         return op.first_sent + min(self.timing.seconds(traits.close_after_s), self.timing.pay)
 
     def _give_up(self, leg: Leg, op: Op, reason: str) -> None:
@@ -185,9 +186,10 @@ class _Decider(Booking):
 
     def _settling(self) -> None:
         """Confirm and redeem side by side. The money is taken: what is unknown is resolved, never given up."""
-        declined = self._declined_legs()
+        declined, without = self._declined_legs(), self.saga.without()
         legs = [(leg, hook) for leg, hook in self._legs(Phase.SETTLE) if tender_leg(leg) not in declined]
-        ways = [(leg, hook, self.ops.last(leg.name, hook), self._pursue(leg, hook)) for leg, hook in legs]
+        legs = [(leg, hook) for leg, hook in legs if leg.name not in without]
+        ways = [(leg, hook, self.ops.last(leg.name, hook), self._used(leg, hook)) for leg, hook in legs]
         refused = next(((leg, op) for leg, _, op, way in ways if way.way is Way.REFUSED), None)
         if refused is not None:
             return self._settling_refused(*refused, [(op, way) for _, _, op, way in ways])
@@ -210,7 +212,7 @@ class _Decider(Booking):
             if begun and way.way is not Way.STUCK and not self._overdue(other):
                 self._take(way)
         if not self.decision.todo and self.decision.wake_at is None:
-            self._fail(leg.name, op)
+            self._redemption_failed(leg, op)
 
     def _paying_back(self) -> None:
         self._forward(Phase.PAY, State.SETTLING)

@@ -236,6 +236,14 @@ class Saga:
         own = next((leg.params.get("amount") for leg in self.legs() if leg.name == leg_name), None)
         return self.amount if own is None else int(own)
 
+    def policy(self, name: str) -> Any:
+        """What the merchant has said about a case when the saga was accepted; ``None``: nothing, the default."""
+        return self.doc.get("policy", {}).get(name)
+
+    def without(self) -> list[str]:
+        """Legs that were left out because their systems were down, and provably hold nothing."""
+        return list(self.progress.get("without", ()))
+
     def by_hand(self) -> list[str]:
         """Legs that a person has given back or shown to hold nothing: nobody need undo them any more."""
         return list(self.progress.get("by_hand", ()))
@@ -305,10 +313,11 @@ class Timing:
     """Every time in the engine, in milliseconds; scaled down in tests.
 
     ``lease``: how long a worker owns a saga without renewing. ``call``: deadline of one hook call. ``hold``: how long
-    holds may take to be resolved before the checkout is given up. ``pay``: after this an undecided payment is closed
-    (an adapter's ``close_after_s`` may say less). ``backoff_first``/``backoff_most``: between attempts of what must end
-    well. ``post_patience``: how long a checkout waits for the till before it completes without. ``task_after``: when
-    what does not end becomes a person's case. ``watch``: how long closed payments are watched for late money.
+    holds may take to be resolved before the checkout is given up; one call that holds has half of it (``hold_call``).
+    ``pay``: after this an undecided payment is closed (an adapter's ``close_after_s`` may say less).
+    ``backoff_first``/``backoff_most``: between attempts of what must end well. ``post_patience``: how long a checkout
+    waits for the till before it completes without. ``task_after``: when what does not end becomes a person's case.
+    ``watch``: how long closed payments are watched for late money.
     ``scale`` multiplies the times that adapters declare.
     """
 
@@ -328,6 +337,15 @@ class Timing:
     def seconds(self, value: float) -> int:
         """A time that an adapter declares in seconds, as milliseconds under the scale."""
         return int(value * 1000 * self.scale)
+
+    @property
+    def hold_call(self) -> int:
+        """The deadline of one call that holds something: half of ``hold`` and never more than ``call``.
+
+        Whatever the two are set to, an answer that does not come leaves as much time again to ask or to repeat before
+        the checkout is given up.
+        """
+        return max(1, min(self.call, self.hold // 2))
 
     def quiet_at(self, op: Op, traits: Traits) -> int:
         """From when on what was sent for this operation can no longer be on its way: with half a call's time to spare,

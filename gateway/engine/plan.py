@@ -14,6 +14,7 @@ from gateway.domain.payments import Method
 from gateway.engine.limits import use_legs
 from gateway.engine.model import Json, Leg, Phase
 from gateway.engine.own import OWN
+from gateway.engine.parts import REPRICED, part_of, which
 from gateway.engine.priced import Priced
 from gateway.engine.problems import Problem, invalid
 from gateway.engine.reading import Reading
@@ -51,6 +52,9 @@ class Planner:
 
     def _add(self, name: str, connection: Connection | None, hooks: dict[Phase, str], params: Json) -> Leg:
         own = connection is None
+        part = part_of(name)
+        if part and part not in REPRICED and self.priced.merchant.policy.when(part) == "without":
+            params = {**params, "when_down": "without"}
         leg = Leg(
             name,
             OWN if own or connection is None else connection.name,
@@ -60,6 +64,23 @@ class Planner:
         )
         self.legs.append(leg)
         return leg
+
+    def _absent(self, connection: Connection | None, name: str) -> bool:
+        """Whether this leg is left out because its system is known to be down, and the merchant can do without it.
+
+        Raises ``adapter-unavailable`` where it can not, before anything is held.
+        """
+        if connection is None or connection.embedded or not connection.down:
+            return False
+        part = part_of(name)
+        choice = self.priced.merchant.policy.when(part)
+        if choice == "defer":
+            return False
+        if choice == "block" or part in REPRICED:
+            detail = f"{connection.name} ({connection.adapter_name}) is down; nothing was sent and nothing is held"
+            raise Problem("adapter-unavailable", detail, retry_after=5, extra={"leg": name})
+        self.priced.leave_out(part, which(name))
+        return True
 
     # --- goods and rooms ---------------------------------------------------------------------------------------------
 
@@ -71,7 +92,7 @@ class Planner:
                 place = (line["sku"], line.get("counter_id", ""))
                 wanted[place] = wanted.get(place, Decimal(0)) + Decimal(line["quantity"])
         connection = self.reading.stock(self.priced.store_id)
-        if not wanted or connection is None:
+        if not wanted or connection is None or self._absent(connection, "stock"):
             return
         items = [
             {"sku": sku, "quantity": str(quantity), "counter_id": counter}
@@ -81,10 +102,20 @@ class Planner:
             hooks = {Phase.HOLD: "stock_reserve", Phase.SETTLE: "stock_confirm"}
             self._add("stock", connection, hooks, {"items": items, "store_id": self.priced.store_id})
             return
-        limits = self._limits(connection, [item["sku"] for item in items])
+        limits = self._limits_or_none(connection, [item["sku"] for item in items])
         if limits:
             params = {"items": items, "store_id": self.priced.store_id, "limits": limits}
             self._add("stock", None, {Phase.HOLD: "stock_reserve", Phase.SETTLE: "stock_confirm"}, params)
+
+    def _limits_or_none(self, connection: Connection, skus: list[str]) -> Json:
+        """The limits; none where the merchant sells without them while nobody tells them."""
+        try:
+            return self._limits(connection, skus)
+        except Problem:
+            if self.priced.merchant.policy.when("stock") != "without":
+                raise
+            self.priced.leave_out("stock")
+            return {}
 
     def _limits(self, connection: Connection, skus: list[str]) -> Json:
         """What may be promised of each SKU, in thousandths, as the far system said, and when it said it."""
@@ -102,9 +133,11 @@ class Planner:
             far = connection if connection is not None and connection.has("stock_reserve") else None
             params = {"slots": [slot], "store_id": self.priced.store_id}
             hooks = {Phase.HOLD: "stock_reserve", Phase.SETTLE: "stock_confirm"}
+            self._absent(far, f"slot:{line_id}")
             self._add(f"slot:{line_id}", far, hooks, params)
             if till is None:
                 continue
+            self._absent(till, f"session:{line_id}")
             if slot["extends"]:
                 hooks = {Phase.SETTLE: "session_extend"}
                 self._add(f"session:{line_id}", till, hooks, {**slot, "session_id": slot["extends"]})
@@ -114,7 +147,7 @@ class Planner:
     def _bills(self) -> None:
         """Freeze the till's bills while they are paid, where the till can."""
         till = self.priced.bill_connection
-        if till is not None and self.priced.bills and till.has("bill_hold"):
+        if till is not None and self.priced.bills and till.has("bill_hold") and not self._absent(till, "bill"):
             self._add("bill", till, {Phase.HOLD: "bill_hold"}, {"bills": self._bill_refs()})
 
     def _bill_refs(self) -> list[Json]:
@@ -130,6 +163,7 @@ class Planner:
 
     def _code(self, name: str, coupon: Coupon, connection: Connection, count: int, amount: int, more: Json) -> Leg:
         """Hold and use a code; one that can only be redeemed is locked here until it is."""
+        self._absent(connection, name)
         params = {"code": coupon.code, "count": count, "worth_amount": amount, **more}
         if connection.has("coupon_reserve"):
             hooks = {Phase.HOLD: "coupon_reserve", Phase.SETTLE: "coupon_confirm"}
@@ -152,6 +186,7 @@ class Planner:
                 "points": used["used"],
                 "worth_amount": used["amount"],
             }
+            self._absent(self.priced.member_connection, "points")
             hooks = {Phase.HOLD: "points_reserve", Phase.SETTLE: "points_confirm"}
             self._add("points", self.priced.member_connection, hooks, params)
 
@@ -196,6 +231,7 @@ class Planner:
         )
         if connection is None:
             raise invalid("/tenders", f"this merchant does not take {channel or method.value} here")
+        self._absent(connection, name)
         params = {"method": method.value, "channel": channel, "amount": quoted["amount"], "tender_id": asked["id"]}
         leg = self._add(name, connection, {Phase.PAY: "payment_charge"}, params)
         return channel or connection.adapter_name, leg
@@ -206,6 +242,7 @@ class Planner:
             raise invalid("/tenders", "stored value is a member's: say which member")
         params = {"account": member.ref, "amount": quoted["amount"], "order": member.value_order.value}
         hooks = {Phase.HOLD: "value_reserve", Phase.SETTLE: "value_confirm"}
+        self._absent(self.priced.member_connection, name)
         return self._add(name, self.priced.member_connection, hooks, params)
 
     def _deposit(self, name: str, asked: Json, quoted: Json) -> Leg:
@@ -216,13 +253,15 @@ class Planner:
 
     def _post(self) -> None:
         till = self.priced.bill_connection or self.reading.orders(self.priced.store_id)
-        if till is not None and till.has("order_post"):
+        if till is not None and till.has("order_post") and not self._absent(till, "order"):
             self._add("order", till, {Phase.POST: "order_post"}, {"bills": self._bill_refs()})
 
     def _earn(self) -> None:
         earned = (self.priced.quote.get("points") or {}).get("earned", 0)
         connection = self.priced.member_connection
         if earned and self.priced.member is not None and connection is not None and connection.has("points_earn"):
+            if self._absent(connection, "earn"):
+                return
             basis = self.priced.quote["payable_amount"]
             params = {"member_ref": self.priced.member.ref, "points": earned, "basis_amount": basis}
             self._add("earn", connection, {Phase.REWARD: "points_earn"}, params)
@@ -234,6 +273,8 @@ class Planner:
             )
             if connection is None or not connection.has("reward_send"):
                 raise Problem("adapter-unavailable", f"no connection can give the reward {reward['id']}")
+            if self._absent(connection, f"reward:{reward['id']}"):
+                continue
             params: dict[str, Any] = {
                 "kind": reward["kind"],
                 "worth_amount": reward["amount"],

@@ -30,6 +30,8 @@ class Priced:
     slots: dict[str, dict[str, Any]] = field(default_factory=dict)
     tenders: list[dict[str, Any]] = field(default_factory=list)
     session_id: str = ""
+    #: What the merchant does without while its system is down: ``{part, id}``.
+    left_out: list[dict[str, str]] = field(default_factory=list)
     #: The campaigns it was priced under, with what was used of those that have limits.
     campaigns: tuple[Benefit, ...] = ()
     basket: Basket = field(init=False)
@@ -39,6 +41,10 @@ class Priced:
         """Put a price in force."""
         self.result, self.quote = result, result.to_document()
         _merge_lines(self)
+
+    def leave_out(self, part: str, what: str = "") -> None:
+        """Go on without a part; ``what`` is which one of several."""
+        self.left_out.append({"part": part, "id": what})
 
     @property
     def member_id(self) -> str:

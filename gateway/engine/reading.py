@@ -5,8 +5,9 @@ A system that does not answer is ``adapter-unavailable``: nothing that matters w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, TypeVar
 
 from gateway.domain.common import Secret
@@ -45,31 +46,51 @@ class Reading:
         request = MemberLookup(
             identity=Identity(type=IdentityType(identity["type"]), value=Secret(identity["value"])), store_id=store_id
         )
-        for connection in self.runtime.routes(self.merchant_id, "membership", store_id=store_id):
-            if connection.has("member_find"):
-                found = self._ask(connection, lambda c=connection: c.find_member(request))  # type: ignore[misc]
-                if found is not None:
-                    return found, connection
-        return None
+        routes = self.runtime.routes(self.merchant_id, "membership", store_id=store_id)
+        return self._first(routes, "member_find", lambda connection: connection.find_member(request))
 
     def coupon(self, code: str, store_id: str) -> tuple[Coupon, Connection] | None:
         """The coupon with this code and the connection that knows it."""
         request = CouponLookup(code=code, store_id=store_id)
-        for connection in self.runtime.routes(self.merchant_id, "coupons", store_id=store_id, code=code):
-            if connection.has("coupon_find"):
-                found = self._ask(connection, lambda c=connection: c.find_coupon(request))  # type: ignore[misc]
-                if found is not None:
-                    return found, connection
+        routes = self.runtime.routes(self.merchant_id, "coupons", store_id=store_id, code=code)
+        return self._first(routes, "coupon_find", lambda connection: connection.find_coupon(request))
+
+    def _first(
+        self, connections: Iterable[Connection], hook: str, ask: Callable[[Connection], T | None]
+    ) -> tuple[T, Connection] | None:
+        """The first that knows it. One that does not answer holds up no other, but "nobody knows" is not said then."""
+        trouble: Problem | None = None
+        for connection in connections:
+            if not connection.has(hook):
+                continue
+            try:
+                found = self._ask(connection, partial(ask, connection))
+            except Problem as problem:
+                trouble = trouble or problem
+                continue
+            if found is not None:
+                return found, connection
+        if trouble is not None:
+            raise trouble
         return None
 
-    def coupons_of(self, member_ref: str, store_id: str) -> list[tuple[Coupon, Connection]]:
-        """A member's usable coupons over all connections."""
+    def coupons_of(
+        self, member_ref: str, store_id: str, missing: list[Connection] | None = None
+    ) -> list[tuple[Coupon, Connection]]:
+        """A member's usable coupons over all connections; those that do not answer go into ``missing``, if given."""
         found: list[tuple[Coupon, Connection]] = []
         request = CouponList(member_ref=member_ref, store_id=store_id)
         for connection in self.runtime.routes(self.merchant_id, "coupons", store_id=store_id):
-            if connection.has("coupon_list"):
-                listed = self._ask(connection, lambda c=connection: c.list_coupons(request))  # type: ignore[misc]
-                found.extend((coupon, connection) for coupon in listed)
+            if not connection.has("coupon_list"):
+                continue
+            try:
+                listed = self._ask(connection, partial(connection.list_coupons, request))
+            except Problem:
+                if missing is None:
+                    raise
+                missing.append(connection)
+                continue
+            found.extend((coupon, connection) for coupon in listed)
         return found
 
     def bills(self, lookup: BillLookup) -> tuple[tuple[Bill, ...], Connection]:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 
-from gateway.engine.model import Json, Op, OpState, Saga, State
+from gateway.engine.model import Json, Op, OpState, Phase, Saga, State
+from gateway.engine.parts import part_of, which
 from gateway.engine.requests import tenders_of
 from gateway.engine.retender import quote_in_force
 from gateway.store.encoding import load
@@ -76,6 +77,10 @@ def checkout_view(saga: Saga, ops: Sequence[Op]) -> Json:
         "refundable_amount": saga.amount - saga.refunded if saga.state is State.COMPLETED else 0,
         "refunded_amount": saga.refunded,
     }
+    if left_out := [*saga.doc.get("left_out", ()), *({"part": part_of(x), "id": which(x)} for x in saga.without())]:
+        view["left_out"] = left_out
+    if deferred := _deferred(saga, ops):
+        view["deferred"] = deferred
     if session := _session_of(saga, ops):
         view["session_id"] = session
     if (failure := saga.failure()) is not None:
@@ -83,6 +88,15 @@ def checkout_view(saga: Saga, ops: Sequence[Op]) -> Json:
     if (action := next_action(saga, ops)) is not None:
         view["next_action"] = action
     return view
+
+
+def _deferred(saga: Saga, ops: Sequence[Op]) -> list[str]:
+    """The legs of a completed sale that are still to be done: its booking, points, rewards."""
+    if saga.state is not State.COMPLETED:
+        return []
+    done = {(op.leg, op.hook) for op in ops if op.state is OpState.OK}
+    due = (*saga.due(Phase.POST), *saga.due(Phase.REWARD))
+    return [leg.name for leg, hook in due if (leg.name, hook) not in done and leg.name not in saga.without()]
 
 
 def _all_tenders(saga: Saga) -> list[Json]:

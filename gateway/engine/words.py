@@ -7,6 +7,9 @@ from collections.abc import Callable, Iterable
 from gateway.engine.model import Decision, Far, Json, Leg, NewTask, Op, Phase, Saga, State, Timing
 from gateway.engine.pursue import Pursuer, Pursuit
 
+#: How often a change that provably never left us is tried again before its leg is given up.
+NOT_SENT_MOST = 2
+
 
 class Ops:
     """The operations of one saga, by leg and hook; the last turn of a hook is the one that counts."""
@@ -74,6 +77,14 @@ class Words:
 
     def _declined_legs(self) -> set[str]:
         return set(self.saga.progress.get("declined", ()))
+
+    def _await_another(self, leg: Leg) -> None:
+        """Ask for another tender in this one's place; it holds nothing any more."""
+        self._go(State.AWAITING_TENDER, declined=sorted({*self._declined_legs(), tender_leg(leg)}))
+
+    def _go_without(self, leg: Leg) -> None:
+        """Leave a leg out that the merchant can do without while its system is down; nothing of it ever left us."""
+        self._go(self.saga.state, without=sorted({*self.saga.without(), leg.name}))
 
 
 def tender_leg(leg: Leg) -> str:

@@ -22,7 +22,6 @@ TIME_OF_DAY = validate.Regexp(r"([01]\d|2[0-3]):[0-5]\d\Z", error="expected a ti
 HOURS = validate.Regexp(
     r"([01]\d|2[0-3]):[0-5]\d-(([01]\d|2[0-3]):[0-5]\d|24:00)\Z", error="expected opening hours, HH:MM-HH:MM"
 )
-WHEN_DOWN = ("member", "points", "stored_value", "coupons", "stock", "bill", "order_post", "rewards")
 
 
 class Whole(fields.Integer):

@@ -19,7 +19,6 @@ from gateway.runtime.config_fields import (
     PORT,
     PUBLIC_URL,
     TIME_OF_DAY,
-    WHEN_DOWN,
     CodePattern,
     Flag,
     Form,
@@ -32,6 +31,7 @@ from gateway.runtime.config_fields import (
 from gateway.runtime.gateway_config import Limits, Server, Timings, Webhooks
 from gateway.runtime.merchant import Counter, Policy, Pricing, Route, Store, StorePricing
 from gateway.runtime.payment_codes import CodeRange
+from gateway.runtime.when_down import refusal
 from gateway.sdk import PathField, SecretField
 
 
@@ -147,11 +147,9 @@ class PricingForm(Form):
     rounding = fields.String(validate=validate.OneOf(("none", "jiao", "yuan"), error="expected one of: {choices}"))
     fees = Tables()
     points = fields.Dict(keys=fields.String())
-    rewards = Tables()
     label_rules = Tables()
     periods = fields.Dict(keys=fields.String(), values=fields.List(fields.String(validate=HOURS)))
     coupon_templates = Tables()
-    accounts = fields.Dict(keys=fields.String())
     stores = fields.Dict(keys=fields.String(), values=fields.Nested(StorePricingForm))
 
 
@@ -168,12 +166,17 @@ class PolicyForm(Form):
     )
     spent_elsewhere = fields.String(validate=validate.OneOf(("refund", "honour"), error="expected one of: {choices}"))
     two_person_above_amount = Whole(validate=AT_LEAST_0)
-    when_down = fields.Dict(
-        keys=fields.String(validate=validate.OneOf(WHEN_DOWN, error="expected one of: {choices}")),
-        values=fields.String(
-            validate=validate.OneOf(("block", "without", "defer"), error="expected one of: {choices}")
-        ),
-    )
+    when_down = fields.Dict(keys=fields.String(), values=fields.String())
+
+    @validates_schema(skip_on_field_errors=False)
+    def sensible(self, data: dict[str, Any], **kwargs: Any) -> None:
+        """A part can only do what makes sense for it; a payment is awaited no longer than what it pays is held."""
+        wrong = {part: refusal(part, choice) for part, choice in data.get("when_down", {}).items()}
+        if any(wrong.values()):
+            raise ValidationError({"when_down": {part: [text] for part, text in wrong.items() if text}})
+        longest = data.get("reserve_ttl_s", Policy().reserve_ttl_s)
+        if data.get("close_after_s", 0) > longest:
+            raise ValidationError(f"must not be above reserve_ttl_s, {longest}", "close_after_s")
 
 
 class MerchantForm(Form):
@@ -244,10 +247,10 @@ class WebhooksForm(Form):
     allow_hosts = Texts()
     ca_bundle = PathField()
     every_s = Seconds(validate=ABOVE_0)
+    timeout_s = Seconds(validate=ABOVE_0)
     retry_s = fields.List(
         Seconds(validate=AT_LEAST_0), validate=validate.Length(1, 20, error="expected 1 to 20 pauses")
     )
-    timeout_s = Seconds(validate=ABOVE_0)
 
     @post_load
     def make(self, data: dict[str, Any], **kwargs: Any) -> Webhooks:

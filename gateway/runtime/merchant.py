@@ -11,6 +11,7 @@ from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from gateway.runtime.payment_codes import DEFAULT_RANGES, CodeRange, channel_of
+from gateway.runtime.when_down import CHOICES, Choice
 from gateway.sdk.adapter import DEFAULT_TIMEZONE
 
 PricingMode = Literal["gateway", "till", "compare"]
@@ -117,11 +118,9 @@ class Pricing:
     rounding: str = "none"
     fees: tuple[Mapping[str, Any], ...] = ()
     points: Mapping[str, Any] | None = None
-    rewards: tuple[Mapping[str, Any], ...] = ()
     label_rules: tuple[Mapping[str, Any], ...] = ()
     periods: Mapping[str, Any] = field(default_factory=dict)
     coupon_templates: tuple[Mapping[str, Any], ...] = ()
-    accounts: Mapping[str, Any] = field(default_factory=dict)
     stores: Mapping[str, StorePricing] = field(default_factory=dict)
 
     def mode_of(self, store_id: str) -> PricingMode:
@@ -142,7 +141,7 @@ class Policy:
     ``inline_wait_s``: how long a reply waits before it is a 202 (``None``: the gateway's own). ``close_after_s``: when
     to stop waiting for a customer (``None``: what the payment hook declares). ``on_redemption_failure``: after the
     money. ``spent_elsewhere``: a coupon that somebody else spent meanwhile. ``when_down`` maps a part of the checkout
-    to what happens while its system is down: ``block`` it, go on ``without`` it, ``defer`` it.
+    to what happens while its system is down (``when_down.py``).
     """
 
     reserve_ttl_s: int = 900
@@ -152,7 +151,11 @@ class Policy:
     on_redemption_failure: Literal["refund", "await_tender", "task"] = "refund"
     spent_elsewhere: Literal["refund", "honour"] = "refund"
     two_person_above_amount: int | None = None
-    when_down: Mapping[str, Literal["block", "without", "defer"]] = field(default_factory=dict)
+    when_down: Mapping[str, Choice] = field(default_factory=dict)
+
+    def when(self, part: str) -> Choice:
+        """What a part of a checkout does while its system is down."""
+        return self.when_down.get(part) or CHOICES[part][0]
 
 
 #: How many cases of routing a merchant remembers.

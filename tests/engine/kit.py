@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from gateway.engine.replies import Reply
 from gateway.engine.seams import SystemClock, TimeOrderedIds
 from gateway.engine.service import Asked, Engine
 from gateway.runtime import Runtime, discover, load_config, migrations
+from gateway.runtime.discovery import Found, find
 from gateway.sdk.simulator import Fault, Running, Simulator, start
 from gateway.store.migrate import Migration, migrate
 from gateway.store.port import Database, open_database
@@ -84,6 +85,8 @@ class House:
                 time.sleep(0.02)
 
     def stop(self) -> None:
+        if isinstance(self.engine.caller, RuntimeCaller):
+            self.engine.caller.close()
         self.runtime.close()
         self.database.close()
         for running in self.running.values():
@@ -91,11 +94,18 @@ class House:
 
 
 def build(
-    folder: Path, merchant: str, simulators: Mapping[str, Simulator], *, timing: Timing = FAST, url: str = ""
+    folder: Path,
+    merchant: str,
+    simulators: Mapping[str, Simulator],
+    *,
+    timing: Timing = FAST,
+    url: str = "",
+    plugins: Sequence[Found] = (),
 ) -> House:
     """Start the simulators, write the merchant's file with their addresses in it, and wire a gateway.
 
-    ``merchant`` is TOML with ``{name.role}`` for a simulator's address and ``{name.data}`` for its folder.
+    ``merchant`` is TOML with ``{name.role}`` for a simulator's address and ``{name.data}`` for its folder; ``plugins``
+    are a test's own, installed beside those that come with the gateway.
     """
     running = {name: start(simulator) for name, simulator in simulators.items()}
     for name, run in running.items():
@@ -106,7 +116,7 @@ def build(
     (folder / "merchants" / "m1.toml").write_text(merchant, encoding="utf-8")
     config_file = folder / "gateway.toml"
     config_file.write_text('data = "data"\nmerchants = ["merchants/*.toml"]\n', encoding="utf-8")
-    discovery = discover(("first-party",))
+    discovery = discover(("first-party",), [*find(), *plugins])
     config = load_config(config_file, discovery)
     database = open_database(url or f"sqlite:///{folder / 'gateway.db'}")
     migrate(database, [Migration(*pair) for pair in (*MIGRATIONS, *migrations(discovery))])

@@ -1,0 +1,61 @@
+"""What to do when something cannot be used up after the money was taken, as the merchant's policy says."""
+
+from __future__ import annotations
+
+from gateway.domain.outcomes import DeclineReason
+from gateway.engine.model import Leg, Op, OpState
+from gateway.engine.pursue import DONE, REFUSED, Pursuit, Way
+from gateway.engine.requests import tenders_of
+from gateway.engine.undoing import undo_ways
+from gateway.engine.words import Words, tender_leg, told
+
+#: What a system says of a code that somebody else has used meanwhile.
+_SPENT = frozenset({DeclineReason.COUPON_EXHAUSTED.value})
+
+
+class Redeeming(Words):
+    """Confirms and redemptions after the pivot, and what becomes of those that are refused."""
+
+    def _used(self, leg: Leg, hook: str) -> Pursuit:
+        """Pursue a use; one that the merchant honours all the same counts as done."""
+        op = self.ops.last(leg.name, hook)
+        if op is not None and op.state is OpState.GONE and op.outcome.get("by_hand") and op.outcome.get("reason"):
+            return REFUSED  # a person has said that it will not be done: all is given back
+        way = self._pursue(leg, hook)
+        return DONE if way.way is Way.REFUSED and self._honoured(leg, op) else way
+
+    def _honoured(self, leg: Leg, op: Op | None) -> bool:
+        """A coupon that lowered the price and was spent elsewhere meanwhile: the merchant bears it.
+
+        Not a voucher, which pays: honouring it would book money that nobody owes.
+        """
+        if op is None or not leg.name.startswith("coupon:") or self.saga.policy("spent_elsewhere") != "honour":
+            return False
+        return op.outcome.get("reason") in _SPENT
+
+    def _redemption_failed(self, leg: Leg, op: Op | None) -> None:
+        """Everything else is known by now: give all back, await another tender, or ask a person."""
+        said = self.saga.policy("redemption_failure")
+        if said == "await_tender" and self._pays(leg) and self.now < self.saga.expires_at:
+            return self._replace_tender(leg)
+        if said == "task" and op is not None and op.state is not OpState.GONE:
+            detail = f"{leg.adapter} refused {op.hook} after the money was taken{told(op)}: settle it by hand (done),"
+            detail += " or have everything given back (not_done)"
+            return self._task(leg.name, "redemption-refused", detail, hook=op.hook)
+        return self._fail(leg.name, op)
+
+    def _pays(self, leg: Leg) -> bool:
+        """Whether this leg is a tender's: only then is there a difference that another tender can pay."""
+        return any(tender["leg"] == tender_leg(leg) for tender in tenders_of(self.saga))
+
+    def _replace_tender(self, leg: Leg) -> None:
+        """Let go what the failed tender still holds, then wait for another one in its place."""
+        unsettled = False
+        for part in (each for each in self.legs if tender_leg(each) == tender_leg(leg)):
+            for way, op in undo_ways(part, self.ops, self.far(part.connection), self.pursuer):
+                unsettled |= way.way is not Way.DONE
+                self._take(way)
+                if way.way in (Way.STUCK, Way.REFUSED) or (self._overdue(op) and way.way is not Way.DONE):
+                    self._task(part.name, "undo-failed", f"give {part.name} back by hand at {part.adapter}")
+        if not unsettled:
+            self._await_another(leg)
