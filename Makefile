@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 WORKERS ?= 2
 
-.PHONY: help demo test fast lint types bench simulate power soak lock clean schemathesis
+.PHONY: help demo test fast lint types bench simulate power storage soak lock clean schemathesis
 
 help:  ## say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -52,7 +52,10 @@ simulate: $(READY)  ## N= simulated checkouts under faults, from SEED= on; a fai
 	$(BIN)/python -m tests.simulation.run --checkouts $(N) --seed $(SEED) $(ARGS)
 
 power: $(READY)  ## N= power cuts of a disk that forgets, machines from SEED= on; goes on where it was stopped
-	$(BIN)/python -m tests.power.run --cuts $(N) --seed $(SEED) $(ARGS)
+	$(BIN)/python -m tests.power.run power --count $(N) --seed $(SEED) $(ARGS)
+
+storage: $(READY)  ## N= faults of the storage, each kind with and without a kill; goes on where it was stopped
+	$(BIN)/python -m tests.power.run storage --count $(N) --seed $(SEED) $(ARGS)
 
 schemathesis: $(READY)  ## five minutes of generated requests against a running server
 	$(BIN)/python -m tests.api.fuzz $(ARGS)

@@ -12,6 +12,8 @@ import apsw
 from gateway.store import driver
 
 _CHANGING = ("INSERT", "UPDATE", "DELETE", "REPLACE")
+#: The primary code of each class of errors: those that a layer has raised itself know none.
+_CODES = {type(apsw.exception_for(code)): code for code in range(1, 27) if code != apsw.SQLITE_NOTFOUND}
 Tuner = Callable[[str], str]
 
 
@@ -20,7 +22,7 @@ class ApswError(driver.DriverError):  # type: ignore[misc, valid-type]
 
     def __init__(self, error: apsw.Error) -> None:
         super().__init__(str(error))
-        self.sqlite_errorcode = getattr(error, "extendedresult", 1) or 1
+        self.sqlite_errorcode = getattr(error, "extendedresult", 0) or _CODES.get(type(error), apsw.SQLITE_ERROR)
 
 
 class ApswRow:

@@ -126,6 +126,12 @@ class Disk:
                 entries = self._drawn_entries()
                 self.remains = {name: _drawn(inode, self.rng) for name, inode in entries.items()}
 
+    def kill(self) -> None:
+        """Kill the program, not the power: all that was written is left, synced or not."""
+        with self._lock:
+            if self.remains is None:
+                self.remains = {name: bytes(_applied(i.platter, i.since, bytes)) for name, i in self._files.items()}
+
     def _drawn_entries(self) -> dict[str, Inode]:
         keep = self.rng.randrange(len(self._entry_changes) + 1)  # a journalling file system keeps their order
         return _entries(self._entries, self._entry_changes[:keep])

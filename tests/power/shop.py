@@ -7,6 +7,7 @@ import json
 import random
 import threading
 import zlib
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -97,7 +98,7 @@ class Process:
         self.database.close()
 
 
-def process(config: GatewayConfig, path: Path, opens: Connect, clock: Clock, busy_seconds: float = 5.0) -> Process:
+def process(config: GatewayConfig, path: Path, opens: Connect, clock: Clock, busy_seconds: float) -> Process:
     """A worker process on the file."""
     database = SqliteDatabase(path, connect=opens, ballast_bytes=0, low_water_bytes=0, busy_seconds=busy_seconds)
     runtime = Runtime(config, discovery(), database, clock.moment)
@@ -113,6 +114,7 @@ class Customers:
     rng: random.Random
     replies: dict[str, Reply] = field(default_factory=dict)
     errors: list[BaseException] = field(default_factory=list)
+    problems: Counter[str] = field(default_factory=Counter)
     count: Any = field(default_factory=itertools.count)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -140,7 +142,8 @@ class Customers:
     def _ask(self, disk: Disk, ask: Callable[[], Reply]) -> Reply | None:
         try:
             return ask()
-        except (Problem, StorageError):
+        except (Problem, StorageError) as problem:
+            self.problems[problem.slug if isinstance(problem, Problem) else type(problem).__name__] += 1
             return None
         except Exception as error:
             if not disk.off:

@@ -54,6 +54,7 @@ class _File(apsw.VFSFile):
         return super().xRead(amount, offset)
 
     def xLock(self, level: int) -> None:
+        self._disk.before("lock", self._name)
         if self._disk.off:  # nobody waits for a lock whose holder is without power
             raise apsw.IOError("no power")
         super().xLock(level)

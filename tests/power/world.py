@@ -76,6 +76,7 @@ class World:
     machine: Machine
     folder: Path
     tally: Tally = field(default_factory=Tally)
+    busy_seconds = 5.0
 
     def __post_init__(self) -> None:
         self.rng = random.Random(self.seed)
@@ -153,7 +154,9 @@ class World:
         vfs = DiskVFS(f"disk-{next(_SERIAL)}", disk)
         opens = opener(vfs.name, lower(self.machine.synchronous), self._tuned())
         before, driver.VERSION = driver.VERSION, driver.VERSION if self.machine.journal == "WAL" else _OLD
-        processes = [process(self.config, self.disk_folder / FILE, opens, self.clock) for _ in range(count)]
+        processes = [
+            process(self.config, self.disk_folder / FILE, opens, self.clock, self.busy_seconds) for _ in range(count)
+        ]
         try:
             yield processes
         finally:
@@ -271,12 +274,22 @@ def _effect(doc: dict[str, Any]) -> tuple[int, tuple[int, ...]]:
     return amounts.get("payment_code", 0), (moved, 0, -amounts.get("stored_value", 0), -1000, 0)
 
 
-def live(seed: int, machine: Machine, cuts: int = CUTS, keep: Path | None = None) -> Tally:
-    """One world; its files lie in memory. Those of a world that went wrong are copied into ``keep``."""
-    memory = Path("/dev/shm")  # a disk that is really there would be waited for
+@contextmanager
+def in_memory() -> Iterator[Path]:
+    """A folder in memory: a disk that is really there would be waited for."""
+    memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(prefix="power-", dir=memory if memory.is_dir() else None) as folder:
-        world = World(seed, machine, Path(folder))
-        tally = world.live(cuts)
-        if keep is not None and tally.violations:
-            shutil.copytree(world.disk_folder, keep / f"seed-{seed}", dirs_exist_ok=True)
-    return tally
+        yield Path(folder)
+
+
+@contextmanager
+def on_disk(seed: int, machine: Machine) -> Iterator[World]:
+    """One world, whose files are gone afterwards."""
+    with in_memory() as folder:
+        yield World(seed, machine, folder)
+
+
+def live(seed: int, machine: Machine, cuts: int = CUTS) -> Tally:
+    """One world through its cuts."""
+    with on_disk(seed, machine) as world:
+        return world.live(cuts)
