@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 WORKERS ?= 2
 
-.PHONY: help demo test fast lint types bench simulate power storage soak lock clean schemathesis
+.PHONY: help demo test fast lint types bench simulate power storage kill kill-nodes races faults soak lock clean schemathesis
 
 help:  ## say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -56,6 +56,25 @@ power: $(READY)  ## N= power cuts of a disk that forgets, machines from SEED= on
 
 storage: $(READY)  ## N= faults of the storage, each kind with and without a kill; goes on where it was stopped
 	$(BIN)/python -m tests.power.run storage --count $(N) --seed $(SEED) $(ARGS)
+
+# The runs below have a total of their own where no N= is said; they go on where they were stopped (ARGS=--help).
+TOTAL = $(if $(filter command environment,$(firstword $(origin N))),--total $(N))
+
+kill: $(READY)  ## N= kill -9 of the real server under load on SQLite, each followed by an audit
+	$(BIN)/python -m tests.long.kill $(TOTAL) $(ARGS)
+
+kill-nodes: $(READY)  ## N= the same on PostgreSQL with two nodes, of which one dies for good
+	$(BIN)/python -m tests.long.kill --nodes $(TOTAL) $(ARGS)
+
+races: $(READY)  ## N= races of many clients over processes, on SQLite and on PostgreSQL
+	$(BIN)/python -m tests.long.races $(TOTAL) $(ARGS)
+
+faults: $(READY)  ## every fault of every leg under every kind of adapter, and pairs of them, over sockets
+	$(BIN)/python -m tests.long.faults $(TOTAL) $(ARGS)
+
+MINUTES ?= 60
+soak: $(READY)  ## MINUTES= of mixed load on a real server; memory, threads, descriptors and files must stay flat
+	$(BIN)/python -m tests.long.soak --minutes $(MINUTES) $(ARGS)
 
 schemathesis: $(READY)  ## five minutes of generated requests against a running server
 	$(BIN)/python -m tests.api.fuzz $(ARGS)

@@ -76,13 +76,13 @@ class Street(Stage):
         folder.mkdir(parents=True, exist_ok=True)
         self.port = self.port or free_port()
         shop = SHOP.replace('"APP"', '"@alipay.app_id@"').replace("SELLER", "@alipay.seller_id@")
+        shop = shop.replace("timeout_s = 1.0", "timeout_s = 1.0\nwait_minutes = 1")
         for role in ("gateway", "data"):
             shop = shop.replace(f"<alipay.{role}>", f"@alipay.{role}@")
-        (folder / "m1.toml").write_text(self._with_addresses(shop), encoding="utf-8")
+        (folder / "m1.toml").write_text(_patient(self._with_addresses(shop)), encoding="utf-8")
         for name in self.merchants:
             text = (config_folder() / "demo" / f"{name}.toml").read_text(encoding="utf-8")
-            text = re.sub(r"^(adapter = .*)$", r"\1\nbreaker_open_s = 0.2", text, flags=re.MULTILINE)
-            (folder / f"{name}.toml").write_text(self._with_addresses(text), encoding="utf-8")
+            (folder / f"{name}.toml").write_text(_patient(self._with_addresses(text)), encoding="utf-8")
         times = "\n".join(f"{name} = {value}" for name, value in self.times.items())
         database = f'[database]\nurl = "{self.database_url}"\n' if self.database_url else ""
         self.config_file.write_text(
@@ -215,6 +215,11 @@ class Street(Stage):
             return str(connection.execute("PRAGMA integrity_check").fetchone()[0])
         finally:
             connection.close()
+
+
+def _patient(text: str) -> str:
+    """A merchant's file whose connections are tried again soon after they were taken for down."""
+    return re.sub(r"^(adapter = .*)$", r"\1\nbreaker_open_s = 0.2", text, flags=re.MULTILINE)
 
 
 def _accounts(books: dict[str, Any]) -> list[dict[str, Any]]:
