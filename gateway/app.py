@@ -68,6 +68,9 @@ def build_engine(config: GatewayConfig, discovery: Discovery, database: Database
     ids = TimeOrderedIds()
     engine = Engine(runtime, database, caller, clock, ids, timing_of(config))
     master = MasterKey(config.data / "master.key", config.server.master_key)
+    engine.sealer.use(lambda: master.derive("audit-chain"), config.data / "audit-heads.json")
+    relay = Relay(database, clock, ids, master, config.webhooks)
+    relay.sealer = engine.sealer
     return Parts(
         config=config,
         discovery=discovery,
@@ -81,7 +84,7 @@ def build_engine(config: GatewayConfig, discovery: Discovery, database: Database
         notices=Notices(engine),
         master=master,
         endpoints=Endpoints(database, clock, ids, master, config.webhooks),
-        relay=Relay(database, clock, ids, master, config.webhooks),
+        relay=relay,
     )
 
 

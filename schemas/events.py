@@ -26,6 +26,7 @@ class Event(Resource):
     subject = Text(required=True)
     seq = Whole(0, 1_000_000_000, required=True)
     data = fields.Dict(keys=fields.String(), required=True)
+    audit_head = Text(66, 90, required=True)
 
 
 class EventList(Resource):

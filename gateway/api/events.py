@@ -85,7 +85,8 @@ def _position(ask: Ask, merchants: list[str]) -> int:
 
 def _read(ask: Ask, after: int, merchants: list[str]) -> list[Row]:
     parts, limit = ask.parts, ask.query["limit"] + 1
-    return parts.database.read(lambda tx: events_after(tx, parts.engine.clock, after, merchants, ask.key.stores, limit))
+    parts.engine.sealer.seal()
+    return parts.database.read(lambda tx: events_after(tx, after, merchants, ask.key.stores, limit))
 
 
 def _await(ask: Ask, after: int, merchants: list[str]) -> list[Row]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -16,15 +18,22 @@ from gateway.engine import crash
 from gateway.engine.model import Far, Verb
 from gateway.engine.own import OWN, OwnLedger
 from gateway.engine.seams import Clock, Effect, Outcome
+from gateway.sdk.transports.recording import Tape
 from gateway.store.port import Tx
+
+
+#: Late messages that wait to be written; of more, the oldest are lost.
+LATE_MOST = 256
 
 
 class Connection(Far, Protocol):
     """A connection of the runtime, as far as the engine uses it."""
 
-    def change(self, hook: str, request: Any, call: Call) -> Change: ...
+    def tape(self, request: Any = None) -> Tape | None: ...
 
-    def query(self, query: Query) -> Answer: ...
+    def change(self, hook: str, request: Any, call: Call, tape: Tape | None = None) -> Change: ...
+
+    def query(self, query: Query, *, tape: Tape | None = None) -> Answer: ...
 
 
 class Connections(Protocol):
@@ -54,6 +63,8 @@ class RuntimeCaller:
     def __init__(self, connections: Connections, clock: Clock, threads: int = 16) -> None:
         self._connections, self._clock, self._threads = connections, clock, threads
         self._own = OwnLedger()
+        #: Messages of calls that had been given up on: saga, operation, verb, time, message.
+        self.late: deque[tuple[str, str, str, int, Mapping[str, Any]]] = deque(maxlen=LATE_MOST)
         self._pool: ThreadPoolExecutor | None = None
 
     def far(self, merchant: str, connection: str) -> Far:
@@ -92,20 +103,29 @@ class RuntimeCaller:
             connection = self._connections.connection(effect.merchant, effect.todo.connection)
         except LookupError as error:
             return Outcome(effect, NotSent(f"no such connection: {error}"))
+        tape, began, clock = connection.tape(effect.request), self._clock.now(), time.monotonic()
         about = f"query:{effect.todo.hook}" if effect.todo.verb is Verb.QUERY else effect.todo.hook
         crash.point("before-send", about)
         try:
-            result: Change | Answer | AdapterError = self._call(connection, effect, None)
+            result: Change | Answer | AdapterError = self._call(connection, effect, None, tape)
         except AdapterError as error:
             result = error
         except Exception as error:
             result = PluginError(type(error).__name__)
         crash.point("after-send", about)
-        return Outcome(effect, result)
+        took = int((time.monotonic() - clock) * 1_000_000)
+        frames = tape.end(lambda frame: self._came_late(effect, frame)) if tape is not None else ()
+        return Outcome(effect, result, began, took, frames)
 
-    def _call(self, connection: Connection, effect: Effect, tx: Tx | None) -> Change | Answer:
+    def _came_late(self, effect: Effect, frame: Mapping[str, Any]) -> None:
+        """A message of a call that nobody waits for any more: kept until the next chores write it down."""
+        self.late.append((effect.op.saga_id, effect.op.key, effect.todo.verb.value, self._clock.now(), frame))
+
+    def _call(
+        self, connection: Connection, effect: Effect, tx: Tx | None, tape: Tape | None = None
+    ) -> Change | Answer:
         if effect.todo.verb is Verb.QUERY:
-            return connection.query(effect.request)
+            return connection.query(effect.request, tape=tape)
         op = effect.op
         call = Call(
             key=op.key,
@@ -116,7 +136,7 @@ class RuntimeCaller:
             tx=tx,
             journal=lambda step: effect.step({"name": step.name, "ref": step.ref, "done": step.done}),
         )
-        return connection.change(effect.todo.hook, effect.request, call)
+        return connection.change(effect.todo.hook, effect.request, call, tape)
 
     def close(self) -> None:
         """Let running calls end and stop the pool."""

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from gateway.engine.model import Json
-from gateway.engine.seams import Clock
 from gateway.engine.views import moment
-from gateway.store import listings
+from gateway.store import audit, listings
 from gateway.store.encoding import load
 from gateway.store.port import Row, Tx
 
@@ -17,11 +16,10 @@ _ANY_TIME = 1 << 62
 
 
 def events_after(
-    tx: Tx, clock: Clock, after: int, merchants: Collection[str] | None, stores: Collection[str] | None, limit: int
+    tx: Tx, after: int, merchants: Collection[str] | None, stores: Collection[str] | None, limit: int
 ) -> list[Row]:
-    """Events after a position, in the order of the feed; ``None`` for merchants or stores: all of them."""
-    settled = clock.now() - SETTLED_MS if tx.dialect == "postgresql" else _ANY_TIME
-    return listings.events(tx, after, merchants, stores, settled, limit)
+    """Sealed events after a position, in the order of sealing; ``None`` for merchants or stores: all of them."""
+    return listings.events(tx, after, merchants, stores, limit)
 
 
 def event_view(row: Row) -> Json:
@@ -34,4 +32,5 @@ def event_view(row: Row) -> Json:
         "subject": row["subject"],
         "seq": row["seq"],
         "data": load(row["data"]),
+        "audit_head": audit.shown(row["chain_seq"], row["hash"]),
     }

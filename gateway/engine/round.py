@@ -10,6 +10,7 @@ from gateway.domain.errors import AdapterError, NotSent, PluginError
 from gateway.domain.outcomes import Answer, Change
 from gateway.engine import outcomes as rules
 from gateway.engine.decide import decide
+from gateway.engine.evidence import attempt_row, mark_events, standing
 from gateway.engine.facts import completion_facts
 from gateway.engine.model import TERMINAL, Decision, Far, NewTask, Op, OpState, Saga, State, Timing, Todo, Verb
 from gateway.engine.notes import Notes
@@ -18,6 +19,7 @@ from gateway.engine.replies import Reply
 from gateway.engine.requests import SecretGone, build_query, build_request, expected_amount
 from gateway.engine.seams import Caller, Clock, Effect, Ids, Outcome, Secrets
 from gateway.engine.words import Ops
+from gateway.store import audit, frames
 from gateway.store import journal as sql
 from gateway.store.port import Tx
 
@@ -113,6 +115,7 @@ class Transaction(Notes):
         self.ops = Ops(self.work.ops)
         self.events: list[tuple[str, dict[str, Any]]] = []
         self.standing: list[NewTask] = []
+        self.attempts: list[dict[str, Any]] = []
         was = self.saga.state
         if self.work.fresh:
             self.events.append((f"{self.saga.kind}.accepted", {}))
@@ -136,6 +139,7 @@ class Transaction(Notes):
         op = next(op for op in self.work.ops if op.key == outcome.effect.op.key)
         op.steps = outcome.effect.op.steps
         self._apply_to(op, outcome.effect.todo.verb, outcome.result)
+        self.attempts.append(attempt_row(op, outcome.effect.todo.verb, outcome, self.now))
 
     def _apply_to(self, op: Op, verb: Verb, result: Change | Answer | AdapterError) -> None:
         traits = self._far(op.connection).traits(op.hook)
@@ -175,7 +179,8 @@ class Transaction(Notes):
         effect = self._effect(todo)
         before = self.failed.get(_attempt(todo, effect.op)) if self.failed else None
         if before is not None:
-            return self._apply_to(effect.op, todo.verb, rolled_back(before))
+            self._apply_to(effect.op, todo.verb, rolled_back(before))
+            return self.attempts.append(attempt_row(effect.op, todo.verb, Outcome(effect, before), self.now))
         result = self.caller.embedded(self.saga.merchant, effect, self.tx)
         if isinstance(result, AdapterError):
             raise EmbeddedTrouble(_attempt(todo, effect.op), result)
@@ -262,13 +267,18 @@ class Transaction(Notes):
         rows = self._event_rows()
         if accept is not None:
             accept(tx, self.work)
-        if self.work.fresh:
-            if not sql.insert_saga(tx, saga_row(saga)):
+        born = saga_row(saga) if self.work.fresh else None
+        if born is not None:
+            if not sql.insert_saga(tx, born):
                 raise Duplicate(saga)
         elif not sql.update_saga(tx, saga_change(saga)):
             raise Lost(saga.id)
         self._write_ops()
+        stands = standing((self.original.saga, self.original.ops), (saga, self.work.ops), ended=ended)
+        more = mark_events(saga, rows, born, stands)
         sql.insert_events(tx, rows)
+        audit.enter(tx, more)
+        frames.insert(tx, self.attempts)
         if ended:
             completion_facts(tx, self.work, self.ids, self.now)
             if finish is not None:

@@ -108,10 +108,13 @@ class Effect:
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of an effect."""
+    """What became of an effect; when it began (milliseconds), how long it took, and the masked messages on the wire."""
 
     effect: Effect
     result: Change | Answer | AdapterError
+    began: int = 0
+    took_us: int = 0
+    frames: Sequence[Mapping[str, Any]] = ()
 
 
 class Caller(Protocol):

@@ -26,6 +26,7 @@ from gateway.engine.replies import (
     reply_of,
     task_reply,
 )
+from gateway.engine.sealing import Sealer
 from gateway.engine.seams import Caller, Clock, Ids, Journal, Secrets
 from gateway.engine.worker import Worker
 from gateway.runtime import Merchant, Runtime
@@ -72,6 +73,8 @@ class Engine:
         self.clock, self.ids, self.timing = clock, ids, timing
         self.driver = Driver(journal, caller, clock, ids, timing)
         self.worker = Worker(self.driver, caller, clock)
+        self.sealer = Sealer(journal, clock)
+        self.worker.chores.append(self.sealer.seal)
         self.campaign_book = CampaignBook(journal, clock)
 
     # --- small words -------------------------------------------------------------------------------------------------

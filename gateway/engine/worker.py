@@ -33,6 +33,8 @@ class Worker:
         self, driver: Driver, caller: Caller, clock: Clock, sleep: Callable[[float], None] = time.sleep
     ) -> None:
         self.driver, self.caller, self.clock, self.sleep = driver, caller, clock, sleep
+        #: What else is to be done every so often, by whichever process comes first.
+        self.chores: list[Callable[[], None]] = []
 
     def run(self, work: Work, until: int, accept: Accept | None = None, finish: Finish | None = None) -> Work:
         """Work on a claimed saga until it rests or ``until`` (milliseconds) has come.
@@ -107,6 +109,8 @@ class Recovery:
         while not self._stop.wait(self._every * _JITTER.uniform(0.5, 1.5)):
             try:
                 self._worker.recover(self._finish)
+                for chore in self._worker.chores:
+                    chore()
             except StorageError as error:
                 log.warning("recovery could not read or write", extra={"error": type(error).__name__})
             except Exception:

@@ -28,7 +28,9 @@ from gateway.runtime.merchant import ConnectionConfig, Merchant
 from gateway.runtime.pool import Pool
 from gateway.runtime.relay import build_relay
 from gateway.runtime.storage import DurableStore
-from gateway.sdk import Adapter, Context, EmbeddedAdapter, Http
+from gateway.sdk import Adapter, Context, EmbeddedAdapter, Http, Secret
+from gateway.sdk.transports.masking import Masker
+from gateway.sdk.transports.recording import Tape
 from gateway.store.errors import StorageError
 from gateway.store.port import Database
 
@@ -133,7 +135,18 @@ class Connection(Readings):
         """Whether this change has its undo."""
         return self._class is None or capabilities.reversible(self._class, hook)
 
-    def change(self, hook: str, request: Any, call: Call) -> Change:
+    @cached_property
+    def _masker(self) -> Masker:
+        return Masker(_secrets_in(self.config.settings))
+
+    def tape(self, request: Any = None) -> Tape | None:
+        """What a call's messages are taken down on, masked by what this connection must not show; embedded: none."""
+        if self.embedded:
+            return None
+        code = getattr(request, "auth_code", None)
+        return Tape(self._masker, code.reveal() if isinstance(code, Secret) else "")
+
+    def change(self, hook: str, request: Any, call: Call, tape: Tape | None = None) -> Change:
         """Make a change. Raises subclasses of ``AdapterError`` only, and the store's errors if the adapter is embedded.
 
         The adapter has until ``call.deadline``, and the connection's grace to come back with an answer of its own; once
@@ -148,22 +161,22 @@ class Connection(Readings):
         if seconds <= 0:
             raise NotSent("the deadline had passed before anything was sent")
         bounded = _bounded(call, time.monotonic() + seconds + self.config.grace_s)
-        return cast("Change", self._guarded(hook, partial(caller, request=request, call=bounded), seconds))
+        return cast("Change", self._guarded(hook, partial(caller, request=request, call=bounded), seconds, tape))
 
-    def query(self, query: Query, *, timeout_s: float | None = None) -> Answer:
+    def query(self, query: Query, *, timeout_s: float | None = None, tape: Tape | None = None) -> Answer:
         """Ask what became of a change. Raises ``NotSupported`` if the family has no query here."""
         hook = QUERY_HOOKS.get(FAMILY_OF.get(query.hook, ""))
         if hook is None:
             raise NotSupported(f"nothing answers for {query.hook}")
-        return cast("Answer", self.read(hook, query, timeout_s=timeout_s))
+        return cast("Answer", self.read(hook, query, timeout_s=timeout_s, tape=tape))
 
-    def read(self, hook: str, request: Any, *, timeout_s: float | None = None) -> Any:
+    def read(self, hook: str, request: Any, *, timeout_s: float | None = None, tape: Tape | None = None) -> Any:
         """Call a reading hook; ``None`` takes the connection's time-out. The typed methods stand beside this one."""
         work = partial(self._caller(hook), request=request)
         if self.embedded or hook == "notice_read":
             return self._guard.inline(hook, work, passing=StorageError if self.embedded else ())
         seconds = self._read_seconds(hook) if timeout_s is None else timeout_s
-        return self._guarded(hook, work, seconds)
+        return self._guarded(hook, work, seconds, tape)
 
     def check(self) -> None:
         """Ask the adapter whether its system can be reached. Raises ``Misconfigured``, ``NotSent`` or what went wrong.
@@ -197,8 +210,8 @@ class Connection(Readings):
             self._retired, self._relay = True, None
         self._guard.pool.close(self._close_adapter)
 
-    def _guarded(self, hook: str, work: Callable[[], Any], seconds: float) -> Any:
-        return self._guard.run(hook, work, seconds, self.config.grace_s)
+    def _guarded(self, hook: str, work: Callable[[], Any], seconds: float, tape: Tape | None) -> Any:
+        return self._guard.run(hook, work, seconds, self.config.grace_s, tape)
 
     def _caller(self, hook: str) -> Callable[..., Any]:
         caller = (self._relay or self._ready()).get(hook)
@@ -291,6 +304,15 @@ class Connection(Readings):
             self.log.warning("closing raised %s %s", type(error).__name__, place(error))
         if self._http is not None:
             self._http.close()
+
+
+def _secrets_in(value: Any) -> list[str]:
+    """All secrets in settings, however deep."""
+    if isinstance(value, Secret):
+        return [value.reveal()]
+    if isinstance(value, Mapping):
+        return [secret for inner in value.values() for secret in _secrets_in(inner)]
+    return [secret for inner in value for secret in _secrets_in(inner)] if isinstance(value, list | tuple) else []
 
 
 def _bounded(call: Call, end: float) -> Call:

@@ -24,6 +24,7 @@ from gateway.runtime.answers import CHANGE_HOOKS, CHECKS
 from gateway.runtime.breaker import Breaker
 from gateway.runtime.pool import Late, NoSlot, Pool
 from gateway.sdk.transports import wire
+from gateway.sdk.transports.recording import Tape
 
 Work = Callable[[], Any]
 Passing = type[Exception] | tuple[()]
@@ -59,23 +60,28 @@ class Guard:
         self.last_error: LastError | None = None
         self.last_success: float | None = None
 
-    def run(self, hook: str, work: Work, seconds: float, grace: float) -> Any:
-        """Call the adapter in a thread, for at most ``seconds`` and then ``grace`` for a clean answer of its own."""
+    def run(self, hook: str, work: Work, seconds: float, grace: float, tape: Tape | None = None) -> Any:
+        """Call the adapter in a thread, for at most ``seconds`` and then ``grace`` for a clean answer of its own.
+
+        What goes over the wire goes onto ``tape``.
+        """
         if not self.breaker.admit():
             self._count(hook, "breaker_open")
             raise NotSent(f"{self.adapter} is taken for down, next try in {self.breaker.opens_in():.0f} s")
-        return self._admitted(hook, work, seconds, grace)
+        return self._admitted(hook, work, seconds, grace, tape)
 
     def probe(self, hook: str, work: Work, seconds: float, grace: float) -> None:
         """Call the adapter whatever the breaker says; an answer closes it."""
         self._admitted(hook, work, seconds, grace)
 
-    def _admitted(self, hook: str, work: Work, seconds: float, grace: float) -> Any:
+    def _admitted(self, hook: str, work: Work, seconds: float, grace: float, tape: Tape | None = None) -> Any:
         began = time.monotonic()
         end = began + seconds
         try:
             start_by = began + seconds * START_SHARE
-            answer = self.pool.run(lambda: outcome(self.adapter, hook, work, until=end + grace), start_by, end + grace)
+            answer = self.pool.run(
+                lambda: outcome(self.adapter, hook, work, until=end + grace, tape=tape), start_by, end + grace
+            )
         except NoSlot:
             self.breaker.skip()
             self._count(hook, "no_slot")
@@ -152,12 +158,14 @@ _OUTCOME_NAMES = {
 }
 
 
-def outcome(adapter: str, hook: str, work: Work, passing: Passing = (), until: float = math.inf) -> Any:
+def outcome(
+    adapter: str, hook: str, work: Work, passing: Passing = (), until: float = math.inf, tape: Tape | None = None
+) -> Any:
     """Run a hook; return its checked answer, or raise one of the classes that the engine knows, or ``passing``.
 
     After ``until`` the transports send nothing more.
     """
-    wire.begin(until)
+    wire.begin(until, tape)
     try:
         answer = work()
     except (Misconfigured, NotSupported) as error:

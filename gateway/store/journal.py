@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from gateway.store import audit
 from gateway.store.encoding import dump as dump
 from gateway.store.port import Row, Tx
 
@@ -129,9 +130,13 @@ def write_steps(tx: Tx, key: str, steps: str, fence: int) -> bool:
 
 
 def insert_events(tx: Tx, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Append events, in the transaction of the state that they report."""
+    """Append events, in the transaction of the state that they report; they are told once they are sealed.
+
+    A row may carry what is to be sealed with it: ``state`` and ``marks``, see ``gateway.store.audit``.
+    """
     if rows:
         tx.execute_many(INSERT_EVENT, rows)
+        audit.enter_events(tx, rows)
 
 
 def open_task(tx: Tx, row: Mapping[str, Any]) -> str:
@@ -195,6 +200,10 @@ def finish_keys(tx: Tx, reply: Mapping[str, Any], changed: Mapping[str, Any]) ->
 def forget(tx: Tx, saga_id: str) -> None:
     """Remove a saga of which nothing was ever sent: its order number and its key are free again."""
     for sql in (
+        # What was sealed of it stays in the chain, which says that the rest was taken back.
+        "INSERT INTO unsealed (merchant, kind, item, subject, digest, state, marks)"
+        " SELECT merchant, 'forgotten', id, id, 'forgotten', '', '' FROM sagas WHERE id = :id",
+        "DELETE FROM attempts WHERE saga_id = :id",
         "DELETE FROM ops WHERE saga_id = :id",
         "DELETE FROM idempotency WHERE subject = :id AND status IS NULL",
         "DELETE FROM events WHERE subject = :id",

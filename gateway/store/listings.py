@@ -55,19 +55,20 @@ def tasks(tx: Tx, asked: Json, stores: Collection[str] | None) -> list[Row]:
 def event_position(tx: Tx, event_id: str, merchants: Collection[str]) -> int | None:
     """Where an event stands in the feed; ``None`` if there is none that may be seen."""
     condition, values = one_of("merchant", merchants, "merchant")
-    row = tx.one(f"SELECT position FROM events WHERE id = :id{condition}", {"id": event_id, **values})  # noqa: S608
+    sql = f"SELECT position FROM chain WHERE item = :id AND kind = 'event'{condition}"  # noqa: S608
+    row = tx.one(sql, {"id": event_id, **values})
     return None if row is None else int(row["position"])
 
 
 def events(
-    tx: Tx, after: int, merchants: Collection[str] | None, stores: Collection[str] | None, before: int, limit: int
+    tx: Tx, after: int, merchants: Collection[str] | None, stores: Collection[str] | None, limit: int
 ) -> list[Row]:
-    """Events after a position, in order, that occurred before a time (milliseconds)."""
+    """Sealed events after a position, in the order of sealing."""
     of_merchants, merchant_values = one_of("e.merchant", merchants, "merchant")
     in_stores, store_values = one_of("s.store_id", stores, "store")
     return tx.all(
-        "SELECT e.* FROM events e LEFT JOIN sagas s ON s.id = e.subject"  # noqa: S608 - names of parameters only
-        f" WHERE e.position > :after AND e.occurred < :before{of_merchants}{in_stores}"
+        "SELECT e.* FROM feed e LEFT JOIN sagas s ON s.id = e.subject"  # noqa: S608 - names of parameters only
+        f" WHERE e.position > :after{of_merchants}{in_stores}"
         " ORDER BY e.position LIMIT :limit",
-        {"after": after, "before": before, "limit": limit, **merchant_values, **store_values},
+        {"after": after, "limit": limit, **merchant_values, **store_values},
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.store import webhooks
+from gateway.store import audit, frames, webhooks
 
 JOURNAL = """
 CREATE TABLE sagas (
@@ -131,4 +131,6 @@ MIGRATIONS: tuple[tuple[str, str], ...] = (
     ("0003-open-keys", OPEN_KEYS),
     ("0004-task-words", TASK_WORDS),
     ("0005-webhooks", webhooks.SCHEMA),
+    ("0006-attempts", frames.SCHEMA),
+    ("0007-chain", audit.SCHEMA),
 )

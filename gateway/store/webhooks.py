@@ -40,7 +40,7 @@ _INSERT_ENDPOINT = """
 INSERT INTO webhook_endpoints (id, url, description, merchants, stores, event_types, state, reason, generation,
   previous_until, master, position, failures, created)
 VALUES (:id, :url, :description, :merchants, :stores, :event_types, 'enabled', '', 1, 0, :master,
-  (SELECT coalesce(max(position), 0) FROM events), 0, :created)
+  (SELECT coalesce(max(position), 0) FROM chain), 0, :created)
 """
 _ENDPOINTS = """
 SELECT e.*,
@@ -62,7 +62,7 @@ WHERE e.state = 'enabled' AND e.master = :master AND EXISTS (SELECT 1 FROM webho
 """
 _BEHIND = """
 SELECT e.id FROM webhook_endpoints e
-WHERE e.state = 'enabled' AND e.position < (SELECT coalesce(max(position), 0) FROM events)
+WHERE e.state = 'enabled' AND e.position < (SELECT coalesce(max(position), 0) FROM chain WHERE kind = 'event')
 """
 _CLAIM = """
 UPDATE webhook_deliveries SET lease_until = :lease_until, fence = fence + 1, attempts = attempts + 1
@@ -180,7 +180,7 @@ def claim(tx: Tx, endpoint_id: str, now: int, lease_until: int, most: int) -> li
 
 def event_at(tx: Tx, position: int) -> Row | None:
     """The event at a position; ``None`` if it was taken back because nothing of its subject was ever sent."""
-    return tx.one("SELECT * FROM events WHERE position = :position", {"position": position})
+    return tx.one("SELECT * FROM feed WHERE position = :position", {"position": position})
 
 
 def delivered(tx: Tx, delivery: Json, now: int) -> bool:
@@ -206,7 +206,7 @@ def failed(tx: Tx, delivery: Json, state: str, next_at: int, trouble: str) -> bo
 def dead_letters(tx: Tx, endpoint_id: str) -> list[Row]:
     """Dead deliveries of an endpoint, oldest first, each with its event's id and type."""
     return tx.all(
-        "SELECT d.*, v.id AS event_id, v.type FROM webhook_deliveries d JOIN events v ON v.position = d.position"
+        "SELECT d.*, v.id AS event_id, v.type FROM webhook_deliveries d JOIN feed v ON v.position = d.position"
         " WHERE d.endpoint = :id AND d.state = 'dead' ORDER BY d.position LIMIT 1000",
         {"id": endpoint_id},
     )

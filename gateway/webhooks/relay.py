@@ -16,6 +16,7 @@ from typing import Any
 from prometheus_client import Counter
 
 from gateway.engine.feed import event_view, events_after
+from gateway.engine.sealing import Sealer
 from gateway.engine.seams import Clock, Ids
 from gateway.runtime.gateway_config import Webhooks as Settings
 from gateway.runtime.master_key import MasterKey
@@ -67,11 +68,14 @@ class Relay:
         self._database, self._clock, self._ids, self._master = database, clock, ids, master
         self._settings, self._resolver = settings, resolver
         self._context: ssl.SSLContext | None = None
+        self.sealer = Sealer(database, clock)
+        self.sealer.use(lambda: master.derive("audit-chain"))
 
     # --- from the feed to deliveries ---------------------------------------------------------------------------------
 
     def take_events(self) -> int:
         """Turn new events into deliveries, for every endpoint; how many endpoints had something to look at."""
+        self.sealer.seal()
         behind = self._database.read(webhooks.behind_the_feed)
         for endpoint_id in behind:
             self._database.tx(lambda tx, endpoint_id=endpoint_id: self._take(tx, endpoint_id))  # type: ignore[misc]
@@ -82,13 +86,13 @@ class Relay:
         row = webhooks.endpoint(tx, endpoint_id)
         if row is None or row["state"] != "enabled":
             return
-        seen = events_after(tx, self._clock, row["position"], None, None, BATCH)
+        seen = events_after(tx, row["position"], None, None, BATCH)
         if not seen:
             return
         last = seen[-1]["position"]
         stores = _names(row["stores"])
         if stores is not None:
-            found = events_after(tx, self._clock, row["position"], None, stores, BATCH)
+            found = events_after(tx, row["position"], None, stores, BATCH)
             seen = [each for each in found if each["position"] <= last]
         merchants, types = _names(row["merchants"]), json.loads(row["event_types"])
         wanted = [each for each in seen if (merchants is None or each["merchant"] in merchants) and _is_of(each, types)]

@@ -16,7 +16,7 @@ from gateway.store.schema import MIGRATIONS
 from gateway.store.sqlite_tx import SqliteTx
 
 T = TypeVar("T")
-TABLES = ("ops", "events", "tasks", "idempotency", "holds", "settlement_entries", "sagas")
+TABLES = ("attempts", "unsealed", "ops", "events", "tasks", "idempotency", "holds", "settlement_entries", "sagas")
 
 
 class Memory:

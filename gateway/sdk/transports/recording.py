@@ -34,16 +34,17 @@ Mask = Callable[[str, bytes], tuple[str, str]]
 
 
 class Tape:
-    """The messages of one call, in order. ``mask`` knows the secrets of the connection.
+    """The messages of one call, in order. ``mask`` knows the secrets of the connection, ``code`` is one of this call.
 
     Once :meth:`end` was called nobody waits for the call any more; what still comes goes to ``late``, one message at a
     time, if anybody wants it.
     """
 
-    __slots__ = ("_began", "_late", "_left_out", "_mask", "_raw")
+    __slots__ = ("_began", "_code", "_late", "_left_out", "_mask", "_raw")
 
-    def __init__(self, mask: Mask) -> None:
+    def __init__(self, mask: Mask, code: str = "") -> None:
         self._mask = mask
+        self._code = code.encode()
         self._began = time.monotonic()
         self._raw: list[Raw] = []
         self._left_out = 0
@@ -73,7 +74,10 @@ class Tape:
         return frames
 
     def _frame(self, raw: Raw) -> dict[str, Any]:
-        head, text = self._mask(raw.head, raw.data)
+        data = raw.data
+        if self._code and self._code in data:
+            data = data.replace(self._code, b"****" + self._code[-4:])
+        head, text = self._mask(raw.head, data)
         frame: dict[str, Any] = {
             "direction": raw.direction,
             "ms": round((raw.at - self._began) * 1000, 1),
