@@ -204,7 +204,26 @@ def part_of(hook: str, request: Any) -> Any | None:
     whole = getattr(request, name) if name else 0
     if name is None or whole < 2:
         return None
-    return replace(request, **{name: whole // 2})
+    part = replace(request, **{name: whole // 2})
+    return replace(part, buckets=_halved(request.buckets, whole // 2)) if hook == "value_return" else part
+
+
+def _halved(buckets: Value, amount: int) -> Value:
+    """``amount`` of what was taken, from the first buckets that hold it."""
+    real = min(buckets.real, amount)
+    gift = min(buckets.gift, amount - real)
+    return Value(real=real, gift=gift, prepaid=amount - real - gift)
+
+
+def rest_of(hook: str, request: Any, part: Any) -> Any:
+    """What is left of a request after a part of it."""
+    name = PARTS[hook]
+    rest = replace(request, **{name: getattr(request, name) - getattr(part, name)})
+    if hook != "value_return":
+        return rest
+    whole, gone = request.buckets, part.buckets
+    left = Value(real=whole.real - gone.real, gift=whole.gift - gone.gift, prepaid=whole.prepaid - gone.prepaid)
+    return replace(rest, buckets=left)
 
 
 __all__ = ["BEFORE", "DERIVED", "PARTS", "Link", "Made", "Merge", "before", "part_of"]

@@ -61,6 +61,11 @@ class Profile:
     #: Settings that are secrets and that ``check()`` cannot try out, each with the reason.
     unchecked_secrets: ClassVar[Mapping[str, str]] = {}
 
+    #: Hooks with nothing to do at the far system: what they make final has happened there before.
+    silent: ClassVar[tuple[str, ...]] = ()
+    #: Names of the tally that the undo of a hook does not bring back (a bill that was settled stays closed).
+    leaves: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+
     # -- what must be said -------------------------------------------------------------------------------------------
 
     def settings(self, far: Far) -> Mapping[str, Any]:

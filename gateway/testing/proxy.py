@@ -45,7 +45,7 @@ HTTP_ONLY = frozenset({"status_before", "status_after"})
 
 @dataclass(slots=True)
 class Plan:
-    """What to do with the ``at``-th message from now on: a fault of :data:`NETWORK_FAULTS`, ``mutate``, ``double``,
+    """What to do with the ``at``-th message from now on (0: with each): a fault of :data:`NETWORK_FAULTS`, ``mutate``, ``double``,
     ``kill_before`` or ``kill_after``; ``then`` is called as it happens."""
 
     fault: str
@@ -98,7 +98,7 @@ class Line:
         with self._lock:
             self.messages += 1
             plan = self._plan
-            if plan is None or plan.at != self.messages or plan.fault == "refuse":
+            if plan is None or plan.at not in (0, self.messages) or plan.fault == "refuse":
                 return None
             self.fired = True
             return plan
@@ -240,6 +240,7 @@ class _Link:
             plan.then()
         match plan.fault:
             case "silence" | "kill_after":
+                self._leave_server()
                 self._wait_for_end()
                 return False
             case "reset":
@@ -260,12 +261,20 @@ class _Link:
     def swallow(self, plan: Plan, data: bytes) -> bool:
         if plan.then is not None:
             plan.then()
+        self._leave_server()
         self._wait_for_end()
         return False
+
+    def _leave_server(self) -> None:
+        """Hang up at the far system: one that serves a single connection must be free for the next."""
+        if self.server is not None:
+            with suppress(OSError):
+                self.server.shutdown(socket.SHUT_RDWR)
 
     def hold(self, plan: Plan, data: bytes) -> bool:
         held = Held(self.proxy.server_port, bytearray(data))
         self.line.held.append(held)
+        self._leave_server()
         with suppress(OSError):
             self.client.settimeout(30)
             while more := self.client.recv(65536):

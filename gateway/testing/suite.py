@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import logging
 import tempfile
 import time
 import tomllib
@@ -107,6 +108,7 @@ def run(profile: type[Profile], *, quick: bool = False, progress: Progress | Non
     work = Path(tempfile.mkdtemp(prefix=f"conformance-{profile.adapter.name}-"))
     ground = Ground(profile(), work)
     bench = Bench(ground.profile, ground, report, work, quick, quality=quality, plugin_folder=folder)
+    logging.getLogger("gateway.adapter").addHandler(logging.NullHandler())  # else warnings go to standard error
     try:
         _run(bench, progress or (lambda text: None))
     finally:

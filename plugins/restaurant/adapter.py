@@ -93,7 +93,7 @@ class RestaurantAdapter(Adapter):
 
     def check(self) -> None:
         """Ask the head office for a token and the first shop's till for its tables. Changes nothing."""
-        self._office.token()
+        self._office.check()
         reply = self._till(next(iter(self._shops))).ask("tables")
         if "list" not in reply:
             raise Misconfigured("'till_url' answers, but not as a till does")
@@ -236,12 +236,12 @@ class RestaurantAdapter(Adapter):
 
     @hookimpl
     def catalogue_page(self, request: CatalogueRequest) -> Page[Product]:
-        """The head office's dishes, fifty a page."""
+        """The head office's dishes, at most fifty a page; the cursor is the next page's number."""
         try:
             number = int(request.cursor or "1")
         except ValueError:
             raise InvalidReply("the cursor is not one of this catalogue") from None
-        page, dishes = dish_page(self._office, number)
+        page, dishes = dish_page(self._office, number, request.limit)
         stores = tuple(sorted(self._shops))
         products = tuple(mapping.product_of(dish, stores) for dish in dishes)
         return Page(items=products, next_cursor=str(number + 1) if number < page.pages else None)

@@ -249,6 +249,14 @@ class Office:
                 self._renew()
             return self._token
 
+    def check(self) -> None:
+        """Ask for a token of its own, whatever is in force. Raises ``Misconfigured`` or ``NotSent``."""
+        with self._lock:
+            try:
+                self._renew()
+            except OutcomeUnknown as error:
+                raise NotSent(f"office_url: the head office gives no token: {error}") from None
+
     def _renew(self) -> None:
         at, own = int(self.now()), self.settings
         form = {

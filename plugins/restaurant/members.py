@@ -109,7 +109,7 @@ class RestaurantMembersAdapter(Adapter):
 
     def check(self) -> None:
         """Ask the head office for a token. Changes nothing."""
-        self._office.token()
+        self._office.check()
 
     # ---- members
     @hookimpl

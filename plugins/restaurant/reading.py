@@ -18,6 +18,9 @@ from plugins.restaurant.mapping import quantity
 from plugins.restaurant.protocol import MAX_REPLY_BYTES, ParseError, parse_sold_out
 from plugins.restaurant.protocol_bill import Bill, Dish, Page, parse_bill, parse_dish, parse_left
 
+#: The head office gives no more on a page.
+PAGE_MOST = 50
+
 #: How often a listing that moves while it is read is read again.
 SWEEPS = 5
 #: The sold-out file is written every five minutes; one of twice that age has missed a turn.
@@ -98,9 +101,10 @@ def read_dishes(office: Office) -> Iterator[Dish]:
         number, pages = number + 1, page.pages
 
 
-def dish_page(office: Office, number: int) -> tuple[Page, list[Dish]]:
-    """One page of the dishes, fifty of them."""
-    page = office.page(DISHES_PATH, {"pageNo": str(number)}, "dishList")
+def dish_page(office: Office, number: int, limit: int = PAGE_MOST) -> tuple[Page, list[Dish]]:
+    """One page of the dishes, ``limit`` of them but never more than fifty."""
+    size = {"pageSize": str(limit)} if limit < PAGE_MOST else {}
+    page = office.page(DISHES_PATH, {"pageNo": str(number), **size}, "dishList")
     try:
         return page, [parse_dish(row) for row in page.rows]
     except ParseError as error:

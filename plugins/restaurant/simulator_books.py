@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from plugins.restaurant.protocol_bill import OPEN, SETTLED, VALID
+from plugins.restaurant.protocol_bill import OPEN, PRE_SETTLED, SETTLED, VALID
 from plugins.restaurant.simulator_bill import TillBill
 from plugins.restaurant.simulator_seed import PAY_CODES
 
@@ -45,6 +45,7 @@ def _bill(bill: TillBill) -> dict[str, Any]:
         "table": bill.table,
         "state": bill.state,
         "settle_state": bill.settle_state,
+        "pre_settled": bill.state == OPEN and bill.settle_state == PRE_SETTLED,
         "cleared": bill.cleared,
         "biz_date": bill.biz_date,
         "total_amount": bill.sums().total,

@@ -70,7 +70,7 @@ def check_speaks(bench: Bench, far: Far) -> None:
         far.line.set(Plan("refuse"))
         _must_speak(bench, far, "the system is down", _check(bench, far))
         far.line.set(None)
-        far.line.set(Plan("half"))
+        far.line.set(Plan("half", 0))
         _must_not_pass(bench, "the answer is cut", _check(bench, far))
         far.line.set(None)
     for what, changes in _wrong(bench, far):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import islice
+from collections.abc import Mapping
 from typing import Any
 
 from gateway.domain.common import Page
@@ -10,6 +10,7 @@ from gateway.hookspecs import FAMILY_OF, QUERY_HOOKS
 from gateway.runtime.answers import CHANGE_HOOKS
 from gateway.testing.bench import Bench, Measured, moved, told
 from gateway.testing.chains import Made
+from gateway.testing.checks.ledger import STATEMENTS
 from gateway.testing.far import Far, Outcome
 from gateway.testing.profile import Missing
 
@@ -38,6 +39,9 @@ def _changed(bench: Bench, far: Far, hook: str, request: Any) -> None:
     if came.kind != "done":
         bench.report.refuted(RULE, hook, "", f"a valid request came to {came}")
         return
+    if hook in bench.profile.silent:
+        _nothing_done(bench, hook, first, effect)
+        return
     wrong = _wrong(came.answer, request) or unseen or _asked(far, made, came)
     if not effect:
         wrong = wrong or "the books show no effect: tally() needs a number that this hook moves"
@@ -48,6 +52,14 @@ def _changed(bench: Bench, far: Far, hook: str, request: Any) -> None:
     else:
         bench.report.shown(RULE, hook, "", told(effect))
     bench.measured[hook] = Measured(effect, first.sent, first.cpu)
+
+
+def _nothing_done(bench: Bench, hook: str, came: Outcome, effect: Mapping[str, int]) -> None:
+    """A hook that claims to have nothing to do must do nothing."""
+    if came.sent or effect:
+        bench.report.refuted(RULE, hook, "", f"claimed to be silent, it sent {came.sent} messages: {told(effect)}")
+    else:
+        bench.report.shown(RULE, hook, "", "nothing to do at the far system")
 
 
 def _unseen(bench: Bench, far: Far, made: Made) -> str:
@@ -108,8 +120,9 @@ def read(bench: Bench, hook: str) -> None:
 
 def _something_booked(bench: Bench, far: Far, hook: str) -> None:
     """A statement of an empty day would prove nothing."""
-    for name in islice((name for name in bench.changes if FAMILY_OF[name] == FAMILY_OF[hook]), 3):
+    for name in [name for name in bench.changes if STATEMENTS.get(name) == hook][:2]:
         far.do(name, far.ready(name)())
+    far.profile.advance(far)
 
 
 def _read(far: Far, hook: str, request: Any) -> tuple[str, str]:

@@ -129,7 +129,7 @@ def _judged(far: Far, came: Outcome, fault: Fault, before: Tally, effect: Tally)
     now = moved(before, far.quiet())
     if fault.name == "refuse" and not came.not_sent:
         return f"nothing could leave, and the answer is {came}: it must be NotSent"
-    if now and now != dict(effect) and came.kind != "pending":
+    if not _within(now, effect):
         return f"answered {came}, and the books show {told(now)} instead of {told(effect)}"
     if came.not_sent and now:
         return f"NotSent ({came.text}), and the books show {told(now)}"
@@ -138,6 +138,14 @@ def _judged(far: Far, came: Outcome, fault: Fault, before: Tally, effect: Tally)
     if came.kind == "done" and now != dict(effect):
         return f"done, and the books show {told(now)}"
     return ""
+
+
+def _within(now: Tally, effect: Tally) -> bool:
+    """Whether the books show no more than the effect; a part of it may stand while a change of several messages is
+    under way."""
+    return all(
+        0 < value * (1 if effect.get(name, 0) > 0 else -1) <= abs(effect.get(name, 0)) for name, value in now.items()
+    )
 
 
 def _held(far: Far, made: Made, came: Outcome, fault: Fault, before: Tally) -> str:

@@ -31,6 +31,8 @@ STATEMENTS = {
 }
 _TOLERANCE = 5.0
 _SHORT_KEY = 12
+#: Kinds of rows that refer to an earlier one: a system may keep the number of that one only.
+_BACK = ("refund", "return", "reverse", "revoke")
 
 
 def reconcile(bench: Bench) -> None:
@@ -86,6 +88,9 @@ def _told(made: Made, rows: list[StatementRow]) -> str:
 
 
 def _is_ours(row: StatementRow, made: Made) -> bool:
+    original = getattr(made.request, "original", None)
+    if original is not None and row.kind in _BACK and {row.key, row.original_ref} & {original.key, original.ref} - {""}:
+        return True
     if row.key:
         return row.key == made.key or (len(row.key) >= _SHORT_KEY and made.key.endswith(row.key))
     return bool(row.ref) and row.ref == made.ref
