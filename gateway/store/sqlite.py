@@ -71,7 +71,7 @@ class SqliteDatabase:
         """See :meth:`gateway.store.port.Database.health`."""
         from gateway.store.sqlite_health import look
 
-        return look(self.path, self._room, self.read, lambda: self._process.writer.journal_mode)
+        return look(self.path, self._room, self.read, self._process.writer)
 
     def close(self) -> None:
         """See :meth:`gateway.store.port.Database.close`. The database opens again at the next unit."""
@@ -98,6 +98,7 @@ class _Process:
     def read(self, fn: Callable[[Tx], T]) -> T:
         if self.writer.group.leads():
             raise StorageMisuse("a unit must not start another one")
+        self.writer.file.check()
         try:
             connection = self._idle.pop()
         except IndexError:
@@ -117,9 +118,13 @@ class _Process:
         self.writer.open()  # makes the file and its journal mode, once
         try:
             connection = self._connect(self._path)
+        except driver.DriverError as error:
+            raise translate(error) from error
+        try:
             connection.execute(f"PRAGMA busy_timeout={int(self._busy_seconds * 1000)}")
             connection.execute("PRAGMA query_only=ON")
         except driver.DriverError as error:
+            connection.close()
             raise translate(error) from error
         return connection
 

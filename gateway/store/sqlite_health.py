@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,25 +11,26 @@ from gateway.store.errors import StorageError
 from gateway.store.health import Health
 from gateway.store.port import Tx
 from gateway.store.room import Room
+from gateway.store.sqlite_writer import Writer
 
 Look = tuple[str, int, int]
 
 
-def look(
-    path: Path, room: Room, read: Callable[[Callable[[Tx], Look]], Look], writers_mode: Callable[[], str]
-) -> Health:
+def look(path: Path, room: Room, read: Callable[[Callable[[Tx], Look]], Look], writer: Writer) -> Health:
     """The health of the database at ``path``. Journals other than WAL are a matter of each connection: the writer's."""
     version = ".".join(map(str, driver.VERSION))
     try:
         mode, page_count, page_size = read(_ask)
         free = room.free_bytes()
     except (StorageError, OSError) as error:
-        return Health("sqlite", ok=False, version=version, error=f"{path}: {error}")
-    mode = mode if mode == "wal" else writers_mode()
+        return Health("sqlite", ok=False, version=version, error=f"{path}: {writer.trouble() or error}")
+    mode = mode if mode == "wal" else writer.journal_mode
     low = room.low()
+    trouble = writer.trouble() or _read_only(path)
     return Health(
         "sqlite",
-        ok=True,
+        ok=not trouble,
+        error=f"{path}: {trouble}" if trouble else "",
         version=version,
         journal_mode=mode,
         durable=True,
@@ -69,6 +71,10 @@ def _warnings(mode: str, version: str, free: int, low: bool) -> list[str]:
     if low:
         found.append(f"the disk is almost full ({free // 2**20} MiB left): new work is refused")
     return found
+
+
+def _read_only(path: Path) -> str:
+    return "its disk is mounted read-only" if os.statvfs(path.parent).f_flag & os.ST_RDONLY else ""
 
 
 def _size(path: Path) -> int:

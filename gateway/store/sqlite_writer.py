@@ -10,16 +10,26 @@ from pathlib import Path
 
 from gateway.store import driver
 from gateway.store.batch import Runner
-from gateway.store.errors import StorageDown, StorageError, StorageFull, StorageReadOnly, StorageUnknown
+from gateway.store.errors import (
+    StorageBusy,
+    StorageDown,
+    StorageError,
+    StorageFull,
+    StorageReadOnly,
+    StorageUnknown,
+)
 from gateway.store.filelock import TurnLock
 from gateway.store.group import Batch, Group, Unit
 from gateway.store.room import Room
 from gateway.store.sqlite_errors import translate
+from gateway.store.sqlite_file import OpenFile
 from gateway.store.sqlite_ground import SqliteGround, insist
 
 _WAL_LIMIT_BYTES = 64 * 1024 * 1024
 #: So many pages of 4 KiB are written before they go into the database file: a page that many write goes there once.
 _CHECKPOINT_PAGES = 4000
+#: For how long health tells of a write that failed, in seconds, unless one has succeeded since.
+_LATELY_SECONDS = 10.0
 
 
 class Writer:
@@ -27,6 +37,7 @@ class Writer:
 
     def __init__(self, path: Path, connect: driver.Connect, busy_seconds: float, room: Room) -> None:
         self.journal_mode = ""
+        self.file = OpenFile(path)
         self.group = Group(self._commit, busy_seconds)
         self._path = path
         self._connect = connect
@@ -36,6 +47,13 @@ class Writer:
         self._turn: TurnLock | None = None
         self._opening = threading.Lock()
         self._runner = Runner()
+        self._trouble: tuple[float, StorageError] | None = None
+
+    def trouble(self) -> str:
+        """Why the last writes failed, if they did so lately; else nothing."""
+        if self._trouble is None or time.monotonic() - self._trouble[0] > _LATELY_SECONDS:
+            return ""
+        return f"it cannot be written: {self._trouble[1]}"
 
     # -- opening and closing
 
@@ -44,11 +62,13 @@ class Writer:
         with self._opening:
             if self._connection is not None:
                 return
+            self.file.check()  # another file that lies there now must not be taken for ours
             turn = self._turn = self._turn or _turn_lock(self._path)
             deadline = time.monotonic() + self._busy_seconds
             turn.acquire(deadline)
             try:
                 self._connection = self._prepare(deadline)
+                self.file.opened()
             finally:
                 turn.release()
         self._room.take_ballast()
@@ -81,6 +101,7 @@ class Writer:
             if self._turn is not None:
                 self._turn.close()
                 self._turn = None
+            self.file.forget()
 
     def abandon(self) -> None:
         """After ``fork``, in the child: close the lock's files only."""
@@ -92,6 +113,7 @@ class Writer:
             with suppress(driver.DriverError):
                 self._connection.close()
             self._connection = None
+            self.file.dropped()
 
     # -- committing a batch
 
@@ -103,12 +125,30 @@ class Writer:
             assert turn is not None and connection is not None
             turn.acquire(batch.deadline)
             try:
+                self.file.check_all()
                 self._transact(SqliteGround(connection, batch.deadline), batch)
+                self._still_there(batch)
             finally:
                 turn.release()
         except StorageError as error:
             batch.fail(error)
-        if any(isinstance(unit.error, StorageDown) for unit in batch.units):
+        self._look_back(batch)
+
+    def _still_there(self, batch: Batch) -> None:
+        """What was committed into a file that is gone does not stand."""
+        try:
+            self.file.check_all()
+        except StorageDown as error:
+            batch.fail(StorageUnknown(f"while committing: {error}"))
+
+    def _look_back(self, batch: Batch) -> None:
+        """Remember the trouble for health; a connection whose disk has failed is opened anew.
+
+        One whose file was taken away is kept: that may come back, and beside a new WAL there must be no old one.
+        """
+        troubles = [unit.error for unit in batch.units if isinstance(unit.error, _TROUBLE)]
+        self._trouble = (time.monotonic(), troubles[0]) if troubles else None
+        if any(isinstance(error, StorageDown) for error in troubles) and self.file.there():
             with self._opening:
                 self._drop()
 
@@ -171,6 +211,7 @@ def _turn_lock(path: Path) -> TurnLock:
         raise _BY_ERRNO.get(error.errno or 0, StorageDown)(f"{path.parent}: {error.strerror}") from error
 
 
+_TROUBLE = (StorageBusy, StorageDown, StorageFull)
 _BY_ERRNO: dict[int, type[StorageError]] = {
     errno.ENOSPC: StorageFull,
     errno.EDQUOT: StorageFull,

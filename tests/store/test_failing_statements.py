@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,11 +66,11 @@ class Trapped:
     def total_changes(self) -> int:
         return self._inner.total_changes
 
-    def execute(self, sql: str, params: Mapping[str, Any] = {}, /) -> driver.Cursor:
+    def execute(self, sql: str, params: Sequence[Any] = (), /) -> driver.Cursor:
         self._trap.check(self, sql)
         return self._inner.execute(sql, params)
 
-    def executemany(self, sql: str, rows: Sequence[Mapping[str, Any]], /) -> driver.Cursor:
+    def executemany(self, sql: str, rows: Sequence[Sequence[Any]], /) -> driver.Cursor:
         return self._inner.executemany(sql, rows)
 
 

@@ -80,7 +80,7 @@ def test_full_disk(tmp_path: Path) -> None:
         "begin: ballast True",
         "thrown: low True",
         "full: StorageFull",
-        "lost 0 ok True low True",
+        "lost 0 ok False low True",
         "goes on 1",
     ]
 
