@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import tomllib
+from base64 import b64encode
 from datetime import date, timedelta
 from importlib import import_module
 from pathlib import Path
@@ -19,6 +20,7 @@ from gateway import __version__
 from gateway.cli_campaigns import campaigns
 from gateway.cli_plugins import discovered, plugins
 from gateway.cli_tasks import tasks
+from gateway.cli_webhooks import webhooks
 from gateway.domain.errors import GatewayError
 from gateway.folders import config_folder
 from gateway.pricing.command import price_command
@@ -53,6 +55,7 @@ def main() -> None:
 
 main.add_command(price_command, "price")
 main.add_command(campaigns)
+main.add_command(webhooks)
 main.add_command(plugins)
 main.add_command(tasks)
 
@@ -154,21 +157,53 @@ def keys() -> None:
 @click.option("--merchant", "merchants", multiple=True, help="may be repeated  [default: all]")
 @click.option("--store", "stores", multiple=True, help="may be repeated  [default: all]")
 @click.option("--scope", "scopes", multiple=True, help="may be repeated  [default: all]")
+@click.option("--signed", default="", help="its requests must be signed: hmac-sha256 or ed25519 (RFC 9421)")
+@click.option(
+    "--public-key",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="for ed25519: the platform's public key in PEM",
+)
 def keys_create(
-    config: Path, name: str, merchants: tuple[str, ...], stores: tuple[str, ...], scopes: tuple[str, ...]
+    config: Path,
+    name: str,
+    merchants: tuple[str, ...],
+    stores: tuple[str, ...],
+    scopes: tuple[str, ...],
+    signed: str,
+    public_key: Path | None,
 ) -> None:
-    """Make a key; it is shown now and never again."""
-    from gateway.api.keys import ALL, SCOPES, create_key
+    """Make a key; it is shown now and never again, and so is the secret of one that signs with HMAC."""
+    from gateway.api.keys import ALL, SCOPES, create_key, signing_secret
 
+    if signed not in ("", "hmac-sha256", "ed25519") or (signed == "ed25519") != (public_key is not None):
+        raise click.UsageError("--signed is hmac-sha256, or ed25519 with --public-key FILE")
     parts = _parts(config)
     try:
         key, made = create_key(
-            parts.database, name=name, merchants=merchants or (ALL,), stores=stores or (ALL,), scopes=scopes or SCOPES
+            parts.database,
+            name=name,
+            merchants=merchants or (ALL,),
+            stores=stores or (ALL,),
+            scopes=scopes or SCOPES,
+            signed=signed,
+            verifier=_verifier(parts, signed, public_key),
         )
+        click.echo(key)
+        click.echo(f"id {made.id}; it is not shown again", err=True)
+        if signed == "hmac-sha256":
+            click.echo(b64encode(signing_secret(parts.master, made.id)).decode())
+            click.echo("the second line is the secret that it signs with, in base64; it is not shown again", err=True)
     finally:
         parts.close()
-    click.echo(key)
-    click.echo(f"id {made.id}; it is not shown again", err=True)
+
+
+def _verifier(parts: Any, signed: str, public_key: Path | None) -> str:
+    """What is stored to verify a key's signatures with."""
+    from gateway.api.keys import ed25519_verifier
+
+    if public_key is not None:
+        return ed25519_verifier(public_key.read_bytes())
+    return parts.master.fingerprint if signed else ""
 
 
 @keys.command("list")
@@ -181,7 +216,7 @@ def keys_list(config: Path) -> None:
     try:
         for key in list_keys(parts.database):
             state = f"revoked {key.revoked:%Y-%m-%d}" if key.revoked else "live"
-            click.echo(f"{key.id}  {key.name:<16} {state}")
+            click.echo(f"{key.id}  {key.name:<16} {state}{f'  {key.signed}' if key.signed else ''}")
     finally:
         parts.close()
 

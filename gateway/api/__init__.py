@@ -20,7 +20,6 @@ from gateway.api import (
     tasks,
     webhooks,
 )
-from gateway.api.auth import Authenticator
 from gateway.api.parts import Parts
 
 __all__ = ["install_api"]
@@ -34,7 +33,7 @@ def install_api(app: Flask, parts: Parts) -> None:
     app.url_map.strict_slashes = True
     app.config["MAX_CONTENT_LENGTH"] = parts.config.server.max_body_bytes + 1  # see read_bytes
     problems.install(app)
-    serving.install(app, parts, Authenticator(parts.database))
+    serving.install(app, parts)
     callbacks.install(app, parts)
     pages.install(app)
     health.install(app, parts)

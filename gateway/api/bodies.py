@@ -47,13 +47,13 @@ def read_json(request: Request, *, required: bool) -> Any:
     return parse_json(raw)
 
 
-def read_bytes(request: Request) -> bytes:
-    """The body. Raises ``body-too-large``.
+def read_bytes(request: Request, *, keep: bool = False) -> bytes:
+    """The body; it can be read again if it is to be kept. Raises ``body-too-large``.
 
     The app's limit is one byte more than is taken: a body in chunks that is longer is silently cut off there.
     """
     most = request.max_content_length = request.max_content_length  # looked up in the app's configuration once
-    raw = request.get_data(cache=False)
+    raw = request.get_data(cache=keep)
     if most is not None and len(raw) >= most:
         raise Problem("body-too-large", f"this gateway takes {most - 1} bytes at most")
     return raw

@@ -43,6 +43,7 @@ _CHECKOUT = (
     returns={200: Quote},
     scopes=("checkout:read",),
     problems=(*_PRICE, "storage-full", "tenders-mismatch"),
+    guess="coupon",
 )
 def create_quote(ask: Ask) -> Json:
     """Price a basket. Changes nothing; the price is honoured until ``expires_at``."""
@@ -60,6 +61,7 @@ def create_quote(ask: Ask) -> Json:
     scopes=("checkout:write",),
     idempotent=True,
     problems=_CHECKOUT,
+    guess="coupon",
 )
 def create_checkout(ask: Ask) -> Reply:
     """Settle a checkout: member price, coupons, points, money, stock or room, and the bill in the till.
@@ -119,6 +121,7 @@ def list_checkouts(ask: Ask) -> Json:
     scopes=("checkout:write",),
     idempotent=True,
     problems=("payment-declined", "invalid-state", "tenders-mismatch", "payment-code-unrecognised", "checkout-failed"),
+    guess="coupon",
 )
 def add_tender(ask: Ask) -> Reply:
     """Add a tender to a checkout that awaits one: the next payer, another code after a decline."""

@@ -5,16 +5,22 @@ A key is 256 random bits, so that its plain SHA-256 cannot be turned round; noth
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import re
 import secrets
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from gateway.domain.errors import GatewayError
 from gateway.engine.seams import TimeOrderedIds
+from gateway.runtime.master_key import MasterKey
 from gateway.store import keys as sql
 from gateway.store.port import Database, Row
 
@@ -39,6 +45,8 @@ SCOPES = (
     "report:read",
 )
 ALL = "*"
+#: How a key may be marked signed: what its requests must be signed with.
+SIGNED = ("hmac-sha256", "ed25519")
 KEY = re.compile(r"gwk_[0-9A-Za-z_-]{43}\Z")
 
 
@@ -48,7 +56,10 @@ class KeyRefused(GatewayError, ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiKey:
-    """What a key is bound to; ``None`` for merchants or stores: all of them. Times are with offset."""
+    """What a key is bound to; ``None`` for merchants or stores: all of them. Times are with offset.
+
+    ``signed`` is the algorithm that its requests must be signed with, or ``""``; ``verifier`` tells what verifies them.
+    """
 
     id: str
     name: str
@@ -57,6 +68,8 @@ class ApiKey:
     scopes: frozenset[str]
     created: datetime
     revoked: datetime | None = None
+    signed: str = ""
+    verifier: str = field(default="", repr=False)
 
     def sees(self, merchant_id: str) -> bool:
         """Whether the key is bound to this merchant."""
@@ -79,8 +92,16 @@ def create_key(
     merchants: Iterable[str] = (ALL,),
     stores: Iterable[str] = (ALL,),
     scopes: Iterable[str] = SCOPES,
+    signed: str = "",
+    verifier: str = "",
 ) -> tuple[str, ApiKey]:
-    """Make a key; the key itself is returned here and never again. Raises ``ValueError`` for an unknown scope."""
+    """Make a key; the key itself is returned here and never again. Raises ``ValueError`` for an unknown scope.
+
+    For one that is to be ``signed``, ``verifier`` is what ``ed25519_verifier`` read, or the master key's fingerprint;
+    its HMAC secret is then ``signing_secret``.
+    """
+    if signed not in ("", *SIGNED) or bool(signed) != bool(verifier):
+        raise KeyRefused(f"a key is signed with one of {', '.join(SIGNED)}, and needs what verifies it")
     asked = list(dict.fromkeys(scopes))
     unknown = [scope for scope in asked if scope not in SCOPES]
     if unknown or not asked:
@@ -95,9 +116,27 @@ def create_key(
         "scopes": json.dumps(sorted(asked)),
         "created": int(datetime.now(UTC).timestamp() * 1000),
         "revoked": None,
+        "signed": signed,
+        "verifier": verifier,
     }
     database.tx(lambda tx: sql.insert(tx, {name: value for name, value in row.items() if name != "revoked"}))
     return key, _key_of(row)
+
+
+def signing_secret(master: MasterKey, key_id: str) -> bytes:
+    """The secret of a key that signs with HMAC; derived, so that the database holds none."""
+    return master.derive(f"signing {key_id}")
+
+
+def ed25519_verifier(pem: bytes) -> str:
+    """A public key as it is stored. Raises ``ValueError`` for what is no Ed25519 public key in PEM."""
+    try:
+        public = load_pem_public_key(pem)
+    except (ValueError, UnsupportedAlgorithm):
+        raise KeyRefused("this is no public key in PEM (BEGIN PUBLIC KEY)") from None
+    if not isinstance(public, Ed25519PublicKey):
+        raise KeyRefused("this is no Ed25519 key; make one with: openssl genpkey -algorithm ed25519")
+    return base64.b64encode(public.public_bytes_raw()).decode()
 
 
 def revoke_key(database: Database, key_id: str) -> None:
@@ -128,6 +167,8 @@ def _key_of(row: Row) -> ApiKey:
         scopes=frozenset(json.loads(row["scopes"])),
         created=datetime.fromtimestamp(row["created"] / 1000, UTC),
         revoked=datetime.fromtimestamp(row["revoked"] / 1000, UTC) if row["revoked"] else None,
+        signed=row["signed"],
+        verifier=row["verifier"],
     )
 
 

@@ -15,6 +15,7 @@ from schemas.members import Member, MemberLookupRequest
     returns={200: Member},
     scopes=("member:read",),
     problems=("adapter-unavailable",),
+    guess="member",
 )
 def look_up_member(ask: Ask) -> Json:
     """Find a member by phone, card, code or openid. Nobody is known by it: 404."""

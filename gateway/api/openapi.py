@@ -19,7 +19,17 @@ from schemas.fields import Request
 from schemas.problems import Problem
 
 #: What every operation may be answered by.
-ALWAYS = ("invalid-credentials", "key-revoked", "insufficient-scope", "internal-error", "storage-busy")
+ALWAYS = (
+    "invalid-credentials",
+    "key-revoked",
+    "invalid-signature",
+    "signature-expired",
+    "replayed-request",
+    "insufficient-scope",
+    "rate-limited",
+    "internal-error",
+    "storage-busy",
+)
 _WITH_BODY = (
     "malformed-json",
     "body-too-large",

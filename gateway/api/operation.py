@@ -88,7 +88,7 @@ View = Callable[[Ask], Json | Reply]
 
 @dataclass(frozen=True)
 class Operation:
-    """What one route takes and gives."""
+    """What one route takes and gives. ``guess``: what could be found by trying, so that misses are counted."""
 
     method: str
     path: str
@@ -99,6 +99,7 @@ class Operation:
     scopes: tuple[str, ...]
     idempotent: bool
     problems: tuple[str, ...]
+    guess: str = ""
 
     @property
     def id(self) -> str:
@@ -139,15 +140,17 @@ def operation(
     scopes: tuple[str, ...] = (),
     idempotent: bool = False,
     problems: tuple[str, ...] = (),
+    guess: str = "",
 ) -> Callable[[View], View]:
     """Register a view. A path that begins with ``…`` is below the merchant; the docstring is the description.
 
     ``returns`` are the statuses of success with their schemas; ``problems`` are the slugs of this operation's own.
+    ``guess`` names what somebody could find by trying: a coupon, a member.
     """
 
     def register(view: View) -> View:
         full = path.replace("…", TENANT, 1)
-        found = Operation(method, full, view, returns, body, query, scopes, idempotent, problems)
+        found = Operation(method, full, view, returns, body, query, scopes, idempotent, problems, guess)
         OPERATIONS.append(found)
         return view
 

@@ -16,6 +16,7 @@ from schemas.refunds import Refund, RefundPreview, RefundPreviewRequest, RefundR
     returns={200: RefundPreview},
     scopes=("checkout:read",),
     problems=("invalid-state", "refund-exceeds-paid"),
+    guess="refund",
 )
 def preview_refund(ask: Ask) -> Json:
     """What each system would give back. Changes nothing."""
@@ -31,6 +32,7 @@ def preview_refund(ask: Ask) -> Json:
     scopes=("refund:write",),
     idempotent=True,
     problems=("invalid-state", "refund-exceeds-paid", "duplicate-order", "adapter-unavailable", "storage-full"),
+    guess="refund",
 )
 def create_refund(ask: Ask) -> Reply:
     """Give back lines, units or an amount, over every asset and every system, in the amounts of the sale."""

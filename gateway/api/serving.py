@@ -12,10 +12,12 @@ from werkzeug.datastructures import Headers
 
 from gateway.api import metrics, problems
 from gateway.api.auth import Authenticator
-from gateway.api.bodies import fingerprint, idempotency_key, read_json, read_query
+from gateway.api.bodies import fingerprint, idempotency_key, read_bytes, read_json, read_query
 from gateway.api.keys import ApiKey
+from gateway.api.limits import MISSES, MissLimit, RateLimit
 from gateway.api.operation import OPERATIONS, Ask, Operation
 from gateway.api.parts import Parts
+from gateway.api.signatures import SignatureCheck, message_of
 from gateway.api.validation import load_body, load_query
 from gateway.engine.model import Json
 from gateway.engine.problems import Problem
@@ -35,20 +37,43 @@ class Ready(Response):
         return self.headers
 
 
-def install(app: Flask, parts: Parts, authenticate: Authenticator) -> None:
+class Gate:
+    """What every request goes through before its operation: whose key, how often, signed as it must be."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._authenticate = Authenticator(parts.database)
+        self._rate = RateLimit(parts.config.limits, parts.config.server.workers)
+        self._verify = SignatureCheck(parts.database, parts.master)
+        self._public_url = parts.config.server.public_url
+        self.misses = MissLimit(parts.database, parts.config.limits)
+
+    def __call__(self, operation: Operation, request: Request) -> ApiKey:
+        """The key. Raises what is wrong with it or with its signature, and ``rate-limited``."""
+        key = self._authenticate(request.environ.get("HTTP_AUTHORIZATION"))
+        self._rate.take(key.id)
+        if operation.guess:
+            self.misses.check(key.id, operation.guess)
+        if key.signed:
+            read_bytes(request, keep=True)
+            self._verify(key, message_of(request, self._public_url))
+        return key
+
+
+def install(app: Flask, parts: Parts) -> None:
     """Give the app the routes of all operations."""
+    gate = Gate(parts)
     for operation in OPERATIONS:
-        endpoint = _endpoint(operation, parts, authenticate)
+        endpoint = _endpoint(operation, parts, gate)
         app.add_url_rule(operation.path, operation.id, endpoint, methods=[operation.method])
 
 
-def _endpoint(operation: Operation, parts: Parts, authenticate: Authenticator) -> Callable[..., Response]:
+def _endpoint(operation: Operation, parts: Parts, gate: Gate) -> Callable[..., Response]:
     seconds = metrics.SECONDS.labels(operation.id)
 
     def endpoint(**ids: str) -> Response:
         started = time.perf_counter()
         try:
-            response = _answer(operation, parts, authenticate, ids)
+            response = _answer(operation, parts, gate, ids)
         except Problem as problem:
             response = problems.problem_response(problem)
         metrics.requests(operation.id, response.status_code).inc()
@@ -58,16 +83,21 @@ def _endpoint(operation: Operation, parts: Parts, authenticate: Authenticator) -
     return endpoint
 
 
-def _answer(operation: Operation, parts: Parts, authenticate: Authenticator, ids: dict[str, str]) -> Response:
+def _answer(operation: Operation, parts: Parts, gate: Gate, ids: dict[str, str]) -> Response:
     parts.start_recovery()
     request = request_ctx.request  # itself, because every look through Flask's proxy costs
-    key = authenticate(request.environ.get("HTTP_AUTHORIZATION"))
+    key = gate(operation, request)
     _permit(operation, parts, key, ids)
     ask = Ask(parts, key, ids, {})
     if operation.method != "GET":
         _read_body(operation, ask, request)
     ask.query = load_query(operation.query_schema, read_query(request))
-    return _response(operation, operation.view(ask))
+    try:
+        return _response(operation, operation.view(ask))
+    except Problem as problem:
+        if operation.guess and problem.slug in MISSES:
+            gate.misses.missed(key.id, operation.guess)
+        raise
 
 
 def _permit(operation: Operation, parts: Parts, key: ApiKey, ids: dict[str, str]) -> None:

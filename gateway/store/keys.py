@@ -1,4 +1,4 @@
-"""API keys: their hashes, what they may see and do. The key itself is nowhere."""
+"""API keys: their hashes, what they may see and do, what they have been used for. The key itself is nowhere."""
 
 from __future__ import annotations
 
@@ -7,9 +7,32 @@ from typing import Any
 
 from gateway.store.port import Row, Tx
 
+#: ``verifier`` is the public key of one that signs with ed25519, and tells the master key of one that signs with HMAC.
+SIGNED = """
+ALTER TABLE api_keys ADD COLUMN signed TEXT NOT NULL DEFAULT '';
+ALTER TABLE api_keys ADD COLUMN verifier TEXT NOT NULL DEFAULT '';
+CREATE TABLE request_nonces (
+  key_id TEXT NOT NULL, nonce TEXT NOT NULL, expires INTEGER NOT NULL,
+  PRIMARY KEY (key_id, nonce)
+) STRICT;
+CREATE INDEX request_nonces_expired ON request_nonces (expires);
+CREATE TABLE key_misses (
+  key_id TEXT NOT NULL, kind TEXT NOT NULL, hour INTEGER NOT NULL, misses INTEGER NOT NULL,
+  PRIMARY KEY (key_id, kind, hour)
+) STRICT;
+"""
+
 _INSERT = """
-INSERT INTO api_keys (id, hash, name, merchants, stores, scopes, created)
-VALUES (:id, :hash, :name, :merchants, :stores, :scopes, :created)
+INSERT INTO api_keys (id, hash, name, merchants, stores, scopes, created, signed, verifier)
+VALUES (:id, :hash, :name, :merchants, :stores, :scopes, :created, :signed, :verifier)
+"""
+_NONCE = """
+INSERT INTO request_nonces (key_id, nonce, expires) VALUES (:key_id, :nonce, :expires) ON CONFLICT DO NOTHING
+"""
+_MISS = """
+INSERT INTO key_misses (key_id, kind, hour, misses) VALUES (:key_id, :kind, :hour, 1)
+ON CONFLICT (key_id, kind, hour) DO UPDATE SET misses = key_misses.misses + 1
+RETURNING misses
 """
 
 
@@ -32,3 +55,29 @@ def revoke(tx: Tx, key_id: str, now: int) -> bool:
 def all_keys(tx: Tx) -> list[Row]:
     """All keys, oldest first."""
     return tx.all("SELECT * FROM api_keys ORDER BY created, id")
+
+
+def use_nonce(tx: Tx, key_id: str, nonce: str, expires: int) -> bool:
+    """Use a nonce of a key's until a time (seconds); False if it was used before."""
+    return tx.execute(_NONCE, {"key_id": key_id, "nonce": nonce, "expires": expires}) == 1
+
+
+def forget_nonces(tx: Tx, now: int) -> int:
+    """Forget nonces of requests that are too old by now to be believed anyway."""
+    return tx.execute("DELETE FROM request_nonces WHERE expires < :now", {"now": now})
+
+
+def misses(tx: Tx, key_id: str, kind: str, hour: int) -> int:
+    """How often a key has missed in an hour (counted from the epoch)."""
+    sql = "SELECT misses FROM key_misses WHERE key_id = :key_id AND kind = :kind AND hour = :hour"
+    row = tx.one(sql, {"key_id": key_id, "kind": kind, "hour": hour})
+    return 0 if row is None else int(row["misses"])
+
+
+def count_miss(tx: Tx, key_id: str, kind: str, hour: int) -> int:
+    """Count a miss, forget those of other hours with the first one; how many there are."""
+    row = tx.one(_MISS, {"key_id": key_id, "kind": kind, "hour": hour})
+    assert row is not None
+    if row["misses"] == 1:
+        tx.execute("DELETE FROM key_misses WHERE hour < :hour", {"hour": hour})
+    return int(row["misses"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.store import audit, frames, webhooks
+from gateway.store import audit, frames, keys, webhooks
 
 JOURNAL = """
 CREATE TABLE sagas (
@@ -133,4 +133,5 @@ MIGRATIONS: tuple[tuple[str, str], ...] = (
     ("0005-webhooks", webhooks.SCHEMA),
     ("0006-attempts", frames.SCHEMA),
     ("0007-chain", audit.SCHEMA),
+    ("0008-signed-keys", keys.SIGNED),
 )
