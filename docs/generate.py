@@ -16,6 +16,7 @@ import click
 
 from docs import figures
 from docs.reference_hooks import hooks_page, records_page
+from docs.reference_matrix import matrix_page
 from docs.reference_settings import settings_page
 from gateway.api import RESOURCES
 from gateway.api.openapi import slugs_of
@@ -194,6 +195,7 @@ PAGES: dict[str, Callable[[], Iterator[str]]] = {
     "settings.md": settings_page,
     "commands.md": commands_page,
     "routes.md": routes_page,
+    "matrix-of-faults.md": matrix_page,
 }
 
 

@@ -287,7 +287,7 @@ _VERBS = {
 
 def hooks_of(role: str, profile: Profile) -> frozenset[str]:
     """The hooks of an adapter for a role, in a profile."""
-    found = set(_ROLES[role])
+    found = {hook for hook in _ROLES[role] if profile.reverse or hook not in UNDOES_OF_HOLDS}
     if role == "payment":
         found |= {"payment_reverse"} if profile.reverse else set()
         found |= {"payment_refund"} if profile.refund else set()
@@ -303,5 +303,12 @@ _ROLES: dict[str, tuple[str, ...]] = {
     "voucher": ("coupon_redeem", "coupon_restore"),
     "points": ("points_reserve", "points_confirm", "points_cancel", "points_return", "points_earn"),
     "value": ("value_reserve", "value_confirm", "value_cancel", "value_return"),
+    "earning": ("points_earn",),
     "till": ("order_post", "order_return"),
 }
+#: What a system that takes nothing back lacks.
+UNDOES_OF_HOLDS = frozenset(
+    f"{family}_{verb}"
+    for family, back in (("stock", "return"), ("coupon", "restore"), ("points", "return"), ("value", "return"))
+    for verb in ("cancel", back)
+)

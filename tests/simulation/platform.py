@@ -75,8 +75,11 @@ class Platform(Workers):
         parent = self.saga(number)
         if parent is None or parent.state is not State.COMPLETED:
             return
+        self.start_refund(parent, self.rng.randrange(1, parent.amount + 1))
+
+    def start_refund(self, parent: Saga, amount: int) -> None:
+        """Begin to give back so much of a completed checkout, if so much is left."""
         ops = [op_from(row) for row in self.db.read(lambda tx: sql.ops(tx, parent.id))]
-        amount = self.rng.randrange(1, parent.amount + 1)
         refund = refund_of(parent, ops, f"rfd_{self.ids.new()}", f"R{self.ids.new()}", amount, self.now())
         if refund is not None and refund.amount + parent.refunded <= parent.amount:
             take = Refunds._take

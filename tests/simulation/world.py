@@ -47,6 +47,10 @@ class World(Platform, Watch):
         if self.mix["jump"]:
             self.at(self.rng.randrange(0, HEAL_AFTER), self._jump)
         self.at(HEAL_AFTER, self._heal)
+        self.run_out()
+
+    def run_out(self) -> None:
+        """Let everything happen that is to happen, and look at what stands in the end."""
         while self.heap:
             at, _, fn = heapq.heappop(self.heap)
             self.now_ms = max(self.now_ms, at)
