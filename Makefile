@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 WORKERS ?= 2
 
-.PHONY: help demo test fast lint types bench simulate power storage kill kill-nodes races faults soak lock clean schemathesis
+.PHONY: help demo test fast lint types bench simulate bugs matrix model power storage kill kill-nodes races faults soak lock clean schemathesis
 
 help:  ## say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -48,8 +48,17 @@ bench: $(READY)  ## measure ratios against baselines of the same run
 
 N ?= 20000
 SEED ?= 1
-simulate: $(READY)  ## N= simulated checkouts under faults, from SEED= on; a failing seed is printed
+simulate: $(READY)  ## N= simulated checkouts under faults, from SEED= on; ARGS="--jobs 2 --resume" for hours of it
 	$(BIN)/python -m tests.simulation.run --checkouts $(N) --seed $(SEED) $(ARGS)
+
+bugs: $(READY)  ## plant every known bug into the engine, one at a time; the simulation must catch each
+	$(BIN)/python -m tests.simulation.catch $(ARGS)
+
+matrix: $(READY)  ## every fault on every leg and kind of system, then two faults at a time
+	$(BIN)/python -m tests.matrix.run $(ARGS)
+
+model: $(READY)  ## N= walks of the engine's state machine against its model, from SEED= on
+	$(BIN)/python -m tests.model.run --walks $(N) --seed $(SEED) $(ARGS)
 
 power: $(READY)  ## N= power cuts of a disk that forgets, machines from SEED= on; goes on where it was stopped
 	$(BIN)/python -m tests.power.run power --count $(N) --seed $(SEED) $(ARGS)
