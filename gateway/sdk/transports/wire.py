@@ -15,7 +15,7 @@ import time
 from gateway.domain.errors import NotSent, OutcomeUnknown
 from gateway.sdk.transports.recording import RECEIVED, SENT, Tape
 
-__all__ = ["RECEIVED", "SENT", "announce", "begin", "left", "record", "sends"]
+__all__ = ["RECEIVED", "SENT", "announce", "begin", "left", "record", "recorded", "sends"]
 
 
 class _Wire(threading.local):
@@ -46,6 +46,11 @@ def record(direction: str, data: bytes | bytearray, head: str = "") -> None:
     tape = _wire.tape
     if tape is not None:
         tape.add(direction, data, head)
+
+
+def recorded() -> bool:
+    """Whether what goes over the wire is taken down just now."""
+    return _wire.tape is not None
 
 
 def announce(data: bytes, head: str = "") -> None:
