@@ -87,7 +87,7 @@ class Street(Stage):
         database = f'[database]\nurl = "{self.database_url}"\n' if self.database_url else ""
         self.config_file.write_text(
             f'data = "../gateway"\nmerchants = ["merchants/*.toml"]\n{database}'
-            f"[server]\nport = {self.port}\nworkers = {self.workers}\n[engine]\n{times}\n",
+            f"[server]\nport = {self.port}\nconsole_port = 0\nworkers = {self.workers}\n[engine]\n{times}\n",
             encoding="utf-8",
         )
 
