@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from functools import partial
 from pathlib import Path
 
 from flask import Flask
@@ -19,6 +20,7 @@ from gateway.engine.notices import Notices
 from gateway.engine.refunds import Refunds
 from gateway.engine.seams import SystemClock, TimeOrderedIds
 from gateway.engine.service import Engine
+from gateway.engine.updown import UpDown
 from gateway.runtime import Discovery, GatewayConfig, Runtime, discover, load_config, migrations, read_gateway
 from gateway.runtime.master_key import MasterKey
 from gateway.store.migrate import Migration, migrate
@@ -62,15 +64,16 @@ def build_engine(config: GatewayConfig, discovery: Discovery, database: Database
     """The engine on a configuration that is read; the database's schema is brought up to date."""
     database = open_migrated(config, discovery) if database is None else database
     pin_campaigns(database, config.merchants.values(), SystemClock().now())
-    runtime = Runtime(config, discovery, database)
-    clock = SystemClock()
+    clock, ids = SystemClock(), TimeOrderedIds()
+    updown = UpDown(database, clock, ids)
+    runtime = Runtime(config, discovery, database, listener=updown)
     caller = RuntimeCaller(runtime, clock)
-    ids = TimeOrderedIds()
     engine = Engine(runtime, database, caller, clock, ids, timing_of(config))
     master = MasterKey(config.data / "master.key", config.server.master_key)
     engine.sealer.use(lambda: master.derive("audit-chain"), config.data / "audit-heads.json")
     relay = Relay(database, clock, ids, master, config.webhooks)
     relay.sealer = engine.sealer
+    engine.worker.chores.append(partial(updown.look, runtime))
     return Parts(
         config=config,
         discovery=discovery,
@@ -85,6 +88,7 @@ def build_engine(config: GatewayConfig, discovery: Discovery, database: Database
         master=master,
         endpoints=Endpoints(database, clock, ids, master, config.webhooks),
         relay=relay,
+        updown=updown,
     )
 
 

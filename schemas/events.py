@@ -23,7 +23,7 @@ class Event(Resource):
     type = Text(required=True)
     occurred_at = Moment(required=True)
     merchant = Text(required=True)
-    subject = Text(required=True)
+    subject = Text(1, 160, required=True)
     seq = Whole(0, 1_000_000_000, required=True)
     data = fields.Dict(keys=fields.String(), required=True)
     audit_head = Text(66, 90, required=True)

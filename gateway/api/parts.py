@@ -11,6 +11,7 @@ from gateway.engine.deposits import Deposits
 from gateway.engine.notices import Notices
 from gateway.engine.refunds import Refunds
 from gateway.engine.service import Engine
+from gateway.engine.updown import UpDown
 from gateway.engine.worker import Recovery
 from gateway.runtime import Discovery, GatewayConfig, Runtime
 from gateway.runtime.master_key import MasterKey
@@ -37,6 +38,7 @@ class Parts:
     master: MasterKey
     endpoints: Endpoints
     relay: Relay
+    updown: UpDown
     _recovery: Recovery | None = None
     _sending: RelayService | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.store import audit, frames, keys, webhooks
+from gateway.store import audit, connections, frames, keys, webhooks
 
 JOURNAL = """
 CREATE TABLE sagas (
@@ -134,4 +134,5 @@ MIGRATIONS: tuple[tuple[str, str], ...] = (
     ("0006-attempts", frames.SCHEMA),
     ("0007-chain", audit.SCHEMA),
     ("0008-signed-keys", keys.SIGNED),
+    ("0009-connection-states", connections.SCHEMA),
 )
