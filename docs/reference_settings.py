@@ -13,7 +13,7 @@ from marshmallow import Schema, fields, missing, validate
 from gateway.runtime import config_fields as own
 from gateway.runtime import config_schema as forms
 from gateway.runtime import discover
-from gateway.runtime.gateway_config import Limits, Server, Timings, Webhooks
+from gateway.runtime.gateway_config import EvidenceConfig, Limits, Server, Timings, Webhooks
 from gateway.runtime.merchant import ConnectionConfig, Counter, Merchant, Policy, Pricing, Route, Store
 from gateway.sdk import PathField, SecretField
 
@@ -28,6 +28,7 @@ TABLES: dict[str, tuple[str, type[Schema], type | None]] = {
     "engine": ("[engine]", forms.TimingsForm, Timings),
     "limits": ("[limits]", forms.LimitsForm, Limits),
     "webhooks": ("[webhooks]", forms.WebhooksForm, Webhooks),
+    "evidence": ("[evidence]", forms.EvidenceForm, EvidenceConfig),
     "payment_codes": ("[[payment_codes]]", forms.CodeRangeForm, None),
     "merchant": ("[merchant]", forms.MerchantForm, Merchant),
     "stores": ("[[stores]]", forms.StoreForm, Store),
@@ -38,7 +39,7 @@ TABLES: dict[str, tuple[str, type[Schema], type | None]] = {
     "pricing_store": ("[pricing.stores.ID]", forms.StorePricingForm, None),
     "policy": ("[policy]", forms.PolicyForm, Policy),
 }
-IN_GATEWAY = ("server", "database", "plugins", "engine", "limits", "webhooks", "payment_codes")
+IN_GATEWAY = ("server", "database", "plugins", "engine", "limits", "webhooks", "evidence", "payment_codes")
 IN_MERCHANT = ("merchant", "stores", "counters", "connections", "routes", "pricing", "pricing_store", "policy")
 
 _TYPES: dict[type, str] = {

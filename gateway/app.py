@@ -15,6 +15,7 @@ from gateway.backoffice.campaigns import pin_campaigns
 from gateway.engine.caller import RuntimeCaller
 from gateway.engine.checkouts import Checkouts
 from gateway.engine.deposits import Deposits
+from gateway.engine.keeping import Keeper, note_configurations
 from gateway.engine.model import Timing
 from gateway.engine.notices import Notices
 from gateway.engine.refunds import Refunds
@@ -71,6 +72,8 @@ def build_engine(config: GatewayConfig, discovery: Discovery, database: Database
     engine = Engine(runtime, database, caller, clock, ids, timing_of(config))
     master = MasterKey(config.data / "master.key", config.server.master_key)
     engine.sealer.use(lambda: master.derive("audit-chain"), config.data / "audit-heads.json")
+    note_configurations(database, ids, config.merchants.values(), clock.now())
+    engine.worker.chores.append(Keeper(database, clock, caller.late, config.evidence.keep_days).keep)
     relay = Relay(database, clock, ids, master, config.webhooks)
     relay.sealer = engine.sealer
     engine.worker.chores.append(partial(updown.look, runtime))

@@ -18,7 +18,8 @@ import click
 
 from gateway import __version__
 from gateway.cli_campaigns import campaigns
-from gateway.cli_plugins import discovered, plugins
+from gateway.cli_doctor import checked, doctor
+from gateway.cli_plugins import plugins
 from gateway.cli_tasks import tasks
 from gateway.cli_webhooks import webhooks
 from gateway.domain.errors import GatewayError
@@ -58,6 +59,7 @@ main.add_command(campaigns)
 main.add_command(webhooks)
 main.add_command(plugins)
 main.add_command(tasks)
+main.add_command(doctor)
 
 
 def _parts(config: Path) -> Any:
@@ -246,22 +248,12 @@ def merchants(config: Path, check: bool) -> None:
         for merchant in parts.runtime.merchants.values():
             click.echo(f"{merchant.id}  {merchant.name}  {merchant.industry}  {len(merchant.stores)} stores")
             for connection in parts.runtime.connections(merchant.id):
-                said = "" if not check else _checked(connection)
+                said = "" if not check else checked(connection)
                 failed += bool(said and said != "ok")
                 click.echo(f"  {connection.name:<12} {connection.adapter_name:<16} {said}")
     finally:
         parts.close()
     sys.exit(1 if failed else 0)
-
-
-def _checked(connection: Any) -> str:
-    from gateway.domain.errors import AdapterError
-
-    try:
-        connection.check()
-    except AdapterError as error:
-        return f"{type(error).__name__}: {error}"
-    return "ok"
 
 
 @main.command()
@@ -379,39 +371,6 @@ def settle(config: Path, merchant_id: str | None, day: str | None, as_json: bool
     finally:
         parts.close()
     sys.exit(0 if balanced else 1)
-
-
-def _miscounted(parts: Any) -> int:
-    """Uses of campaigns that the counters and the checkouts do not bear out; how many."""
-    from gateway.store import uses
-
-    found = parts.database.read(lambda tx: [*uses.drift(tx), *uses.orphans(tx)])
-    for row in found:
-        click.echo(f"campaign uses: {row}")
-    return len(found)
-
-
-@main.command()
-@CONFIG
-def doctor(config: Path) -> None:
-    """Read the configuration, the plugins, the database and every connection; exit status 1 if anything is wrong."""
-    failed = discovered(config).failed
-    for name, reason in failed.items():
-        click.echo(f"plugin {name}: {reason}")
-    parts = _parts(config)
-    bad = len(failed)
-    try:
-        health = parts.database.health()
-        click.echo(f"database: {health}")
-        bad += _miscounted(parts)
-        for merchant in parts.runtime.merchants.values():
-            for connection in parts.runtime.connections(merchant.id):
-                said = _checked(connection)
-                bad += said != "ok"
-                click.echo(f"{merchant.id}/{connection.name}: {said}")
-    finally:
-        parts.close()
-    sys.exit(1 if bad else 0)
 
 
 if __name__ == "__main__":

@@ -43,6 +43,9 @@ def reconcile_day(engine: Engine, merchant_id: str, business_date: date) -> list
             if result.rows or result.operations or _serves(merchant, connection, hook):
                 engine.journal.tx(lambda tx, r=result, h=hurried: _keep(tx, engine, r, h))  # type: ignore[misc]
                 results.append(result)
+    head = engine.sealer.head(merchant_id)
+    for result in results:
+        result.audit_head = head
     return results
 
 

@@ -32,6 +32,7 @@ def print_reconciliation(results: Iterable[Result], echo: Echo) -> None:
     _differences([(result, each) for result in found for each in result.differences], "差异 Differences", echo)
     _differences([(result, each) for result in found for each in result.pending], "待入账 Not there yet", echo)
     _beside(found, echo)
+    echo(f"  证据链 audit head {first.audit_head}")
     echo("")
 
 
@@ -127,6 +128,7 @@ def print_settlement(statement: Statement, echo: Echo) -> None:
         for gap in statement.gaps:
             told = f"{yuan(gap.entries_amount)} instead of {yuan(gap.expected_amount)}"
             echo(f"    {gap.subject} {gap.number}: {told}")
+    echo(f"  证据链 audit head {statement.audit_head}")
     echo("")
 
 

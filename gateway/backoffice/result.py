@@ -87,6 +87,7 @@ class Result:
     differences: list[Difference] = field(default_factory=list)
     pending: list[Difference] = field(default_factory=list)
     unavailable: str = ""
+    audit_head: str = ""
 
     @property
     def reconciled(self) -> bool:
@@ -110,6 +111,7 @@ class Result:
             **self.sums(),
             "differences": [difference.to_json() for difference in self.differences],
             "pending": [difference.to_json() for difference in self.pending],
+            "audit_head": self.audit_head,
         }
 
     def sums(self) -> Json:

@@ -67,7 +67,10 @@ class Gap:
 
 @dataclass(slots=True, kw_only=True)
 class Statement:
-    """A merchant's business date. ``difference_amount`` is 0 unless something is wrong; ``gaps`` say where."""
+    """A merchant's business date. ``difference_amount`` is 0 unless something is wrong; ``gaps`` say where.
+
+    ``audit_head`` is the head of the merchant's chain of evidence: keep it, it shows later whether that still holds.
+    """
 
     merchant: str
     merchant_name: str
@@ -78,6 +81,7 @@ class Statement:
     sold_amount: int = 0
     refunded_amount: int = 0
     gaps: list[Gap] = field(default_factory=list)
+    audit_head: str = ""
 
     @property
     def entries_amount(self) -> int:
@@ -110,6 +114,7 @@ class Statement:
             "difference_amount": self.difference_amount,
             "balanced": self.balanced,
             "gaps": [gap.to_json() for gap in self.gaps],
+            "audit_head": self.audit_head,
         }
 
 
@@ -128,6 +133,7 @@ def settlement_of(engine: Engine, merchant_id: str, business_date: date) -> Stat
         merchant_name=merchant.name,
         business_date=business_date,
         parties=_parties(merchant, entries),
+        audit_head=engine.sealer.head(merchant_id),
     )
     _expect(statement, sagas, entries)
     return statement

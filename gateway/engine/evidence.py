@@ -82,10 +82,15 @@ def state(saga: Saga, ops: Sequence[Op]) -> tuple[str, str]:
 
     What looking again changes (counts and times of queries, the lease) is not in it.
     """
+    own, texts = state_texts(saga, ops)
+    marks = {"saga": zlib.crc32(own.encode()), "ops": {key: zlib.crc32(text.encode()) for key, text in texts.items()}}
+    return audit.digest([own, *texts.values()]), dump(marks)
+
+
+def state_texts(saga: Saga, ops: Sequence[Op]) -> tuple[str, dict[str, str]]:
+    """What is sealed of a saga's own row, and of its operations by the ends of their keys."""
     own = dump([saga.id, str(saga.state), saga.progress])
-    rows = [(op.key[-8:], dump(_stable(op))) for op in sorted(ops, key=_key)]
-    marks = {"saga": zlib.crc32(own.encode()), "ops": {key: zlib.crc32(text.encode()) for key, text in rows}}
-    return audit.digest([own, *(text for _, text in rows)]), dump(marks)
+    return own, {op.key[-8:]: dump(_stable(op)) for op in sorted(ops, key=_key)}
 
 
 def _key(op: Op) -> str:

@@ -17,6 +17,7 @@ from gateway.engine.replies import Keys, KeyTaken, Reply, task_reply
 from gateway.engine.seams import Secrets
 from gateway.engine.service import KINDS, Asked, Engine, Telling
 from gateway.hookspecs import UNDO_HOOKS
+from gateway.store import audit
 from gateway.store import journal as sql
 from gateway.store.encoding import load
 from gateway.store.port import Row, Tx
@@ -129,6 +130,21 @@ def _read(tx: Tx, task: Row) -> Row:
 def _write(tx: Tx, task: Row, words: list[Json]) -> None:
     if not sql.say_of_task(tx, task["id"], task["words"], sql.dump(words)):
         raise Problem("invalid-state", "somebody else has just said something of this task; read it again")
+    audit.act(tx, _act(task, words))
+
+
+def _act(task: Row, words: list[Json]) -> Json:
+    """A person's word as evidence."""
+    word, about = words[-1], {name: task[name] for name in ("id", "leg", "kind", "detail")}
+    return {
+        "id": f"act_{task['id']}_{len(words)}",
+        "merchant": task["merchant"],
+        "subject": task["subject"],
+        "kind": "task.word",
+        "who": word["by"],
+        "at": word["at"],
+        "data": sql.dump({"task": about, "outcome": word["outcome"], "evidence": word["evidence"]}),
+    }
 
 
 def _check(word: Word) -> None:

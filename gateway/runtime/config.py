@@ -21,7 +21,15 @@ from marshmallow import Schema, ValidationError
 from gateway.runtime.config_errors import ConfigError, Problem, explain, join
 from gateway.runtime.config_schema import ConnectionForm, GatewayFile, MerchantFile
 from gateway.runtime.crosscheck import cross_check
-from gateway.runtime.gateway_config import DatabaseConfig, GatewayConfig, Limits, Server, Timings, Webhooks
+from gateway.runtime.gateway_config import (
+    DatabaseConfig,
+    EvidenceConfig,
+    GatewayConfig,
+    Limits,
+    Server,
+    Timings,
+    Webhooks,
+)
 from gateway.runtime.merchant import ConnectionConfig, Merchant
 from gateway.runtime.payment_codes import DEFAULT_RANGES, CodeRange
 from gateway.sdk import Adapter, Settings
@@ -202,6 +210,7 @@ def _read_gateway(file: Path) -> tuple[GatewayConfig, tuple[str, ...]]:
         engine=checked.get("engine", Timings()),
         limits=checked.get("limits", Limits()),
         webhooks=checked.get("webhooks", Webhooks()),
+        evidence=checked.get("evidence", EvidenceConfig()),
         payment_codes=(*checked.get("payment_codes", ()), *DEFAULT_RANGES),
     )
     return config, checked.get("merchants", ("merchants/*.toml",))

@@ -28,7 +28,7 @@ from gateway.runtime.config_fields import (
     Whole,
     Zone,
 )
-from gateway.runtime.gateway_config import Limits, Server, Timings, Webhooks
+from gateway.runtime.gateway_config import EvidenceConfig, Limits, Server, Timings, Webhooks
 from gateway.runtime.merchant import Counter, Policy, Pricing, Route, Store, StorePricing
 from gateway.runtime.payment_codes import CodeRange
 from gateway.runtime.when_down import refusal
@@ -259,6 +259,11 @@ class WebhooksForm(Form):
         return Webhooks(**(data | given))
 
 
+class EvidenceForm(Form):
+    makes = EvidenceConfig
+    keep_days = Whole(validate=ABOVE_0)
+
+
 class TimingsForm(Form):
     makes = Timings
     lease_s = Seconds(validate=ABOVE_0)
@@ -286,4 +291,5 @@ class GatewayFile(Form):
     engine = fields.Nested(TimingsForm)
     limits = fields.Nested(LimitsForm)
     webhooks = fields.Nested(WebhooksForm)
+    evidence = fields.Nested(EvidenceForm)
     payment_codes = fields.List(fields.Nested(CodeRangeForm))

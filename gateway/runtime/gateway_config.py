@@ -52,6 +52,13 @@ class Webhooks:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EvidenceConfig:
+    """How long attempts at far systems, with their masked messages, are kept."""
+
+    keep_days: int = 400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DatabaseConfig:
     """The database's address (``sqlite:///…`` made absolute, or ``postgresql://…``) and its settings."""
 
@@ -109,5 +116,6 @@ class GatewayConfig:
     engine: Timings = Timings()
     limits: Limits = Limits()
     webhooks: Webhooks = Webhooks()
+    evidence: EvidenceConfig = EvidenceConfig()
     payment_codes: tuple[CodeRange, ...] = DEFAULT_RANGES
     merchants: Mapping[str, Merchant] = field(default_factory=dict)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from gateway.store import audit
+from gateway.store.encoding import dump, load
 from gateway.store.port import Row, Tx
 
 #: ``verifier`` is the public key of one that signs with ed25519, and tells the master key of one that signs with HMAC.
@@ -37,8 +39,9 @@ RETURNING misses
 
 
 def insert(tx: Tx, row: Mapping[str, Any]) -> None:
-    """Add a key."""
+    """Add a key, and note that it was made."""
     tx.execute(_INSERT, row)
+    _note(tx, row, "key.made", row["created"])
 
 
 def by_hash(tx: Tx, digest: str) -> Row | None:
@@ -49,7 +52,20 @@ def by_hash(tx: Tx, digest: str) -> Row | None:
 def revoke(tx: Tx, key_id: str, now: int) -> bool:
     """Revoke a key for ever; False if there is none, or it is revoked already."""
     sql = "UPDATE api_keys SET revoked = :now WHERE id = :id AND revoked IS NULL"
-    return tx.execute(sql, {"id": key_id, "now": now}) == 1
+    if tx.execute(sql, {"id": key_id, "now": now}) != 1:
+        return False
+    row = tx.one("SELECT * FROM api_keys WHERE id = :id", {"id": key_id})
+    if row is not None:
+        _note(tx, row, "key.revoked", now)
+    return True
+
+
+def _note(tx: Tx, row: Mapping[str, Any] | Row, kind: str, now: int) -> None:
+    """Evidence for every merchant that a key is bound to, or for all of them."""
+    data = dump({name: row[name] for name in ("hash", "name", "merchants", "stores", "scopes")})
+    for merchant in load(row["merchants"]):
+        act = {"id": f"act_{row['id']}_{kind}_{merchant}", "merchant": merchant, "subject": row["id"], "kind": kind}
+        audit.act(tx, {**act, "who": "operator", "at": now, "data": data})
 
 
 def all_keys(tx: Tx) -> list[Row]:
