@@ -21,7 +21,6 @@ from gateway.engine.seams import Clock, Effect, Outcome
 from gateway.sdk.transports.recording import Tape
 from gateway.store.port import Tx
 
-
 #: Late messages that wait to be written; of more, the oldest are lost.
 LATE_MOST = 256
 
@@ -121,9 +120,7 @@ class RuntimeCaller:
         """A message of a call that nobody waits for any more: kept until the next chores write it down."""
         self.late.append((effect.op.saga_id, effect.op.key, effect.todo.verb.value, self._clock.now(), frame))
 
-    def _call(
-        self, connection: Connection, effect: Effect, tx: Tx | None, tape: Tape | None = None
-    ) -> Change | Answer:
+    def _call(self, connection: Connection, effect: Effect, tx: Tx | None, tape: Tape | None = None) -> Change | Answer:
         if effect.todo.verb is Verb.QUERY:
             return connection.query(effect.request, tape=tape)
         op = effect.op
