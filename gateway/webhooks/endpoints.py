@@ -24,6 +24,8 @@ from gateway.webhooks.addresses import Forbidden, Resolver, Unresolved, addresse
 
 #: How long the answer to "add this endpoint" waits for its host's name, in seconds; every delivery asks again.
 RESOLVE_S = 3.0
+#: How many such answers may wait at once; beyond that the first delivery is the first to ask.
+RESOLVING_MOST = 8
 #: How many endpoints one set of merchants may have.
 MOST = 50
 #: In a stored reply the secret is only its generation; it is derived again when the reply is.
@@ -61,6 +63,7 @@ class Endpoints:
     ) -> None:
         self._database, self._clock, self._ids, self._master = database, clock, ids, master
         self._settings, self._resolver = settings, resolver
+        self._resolving = threading.Semaphore(RESOLVING_MOST)
 
     def create(self, who: Who, asked: Asked, body: Json) -> Reply:
         """Add an endpoint; its secret is in this reply alone. Idempotent by the key.
@@ -133,21 +136,26 @@ class Endpoints:
         """Refuse an address that is not allowed; a host that has none just now is asked at each delivery."""
         try:
             target = parse(url, self._settings.allow_hosts)
-            found: list[Exception] = []
+        except Forbidden as error:
+            raise invalid("/url", str(error), "webhook-url-forbidden") from None
+        found: list[str] = []
 
-            def resolve() -> None:
-                try:
-                    addresses_of(target, self._resolver)
-                except (Forbidden, Unresolved) as error:
-                    found.append(error)
+        def resolve() -> None:
+            try:
+                addresses_of(target, self._resolver)
+            except Forbidden as error:
+                found.append(str(error))
+            except Unresolved:
+                pass
+            finally:
+                self._resolving.release()
 
+        if self._resolving.acquire(blocking=False):
             thread = threading.Thread(target=resolve, name="webhook-resolve", daemon=True)
             thread.start()
             thread.join(RESOLVE_S)
-            if found and isinstance(found[0], Forbidden):
-                raise found[0]
-        except Forbidden as error:
-            raise invalid("/url", str(error), "webhook-url-forbidden") from None
+        if found:
+            raise invalid("/url", found[0], "webhook-url-forbidden")
 
     def _insert(self, tx: Tx, who: Who, body: Json) -> tuple[str, Reply]:
         if len(_seen(tx, who, "", MOST)) >= MOST:
