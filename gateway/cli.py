@@ -21,6 +21,7 @@ from gateway.cli_campaigns import campaigns
 from gateway.cli_doctor import checked, doctor
 from gateway.cli_plugins import plugins
 from gateway.cli_tasks import tasks
+from gateway.cli_timeline import timeline_command
 from gateway.cli_webhooks import webhooks
 from gateway.domain.errors import GatewayError
 from gateway.folders import config_folder
@@ -60,6 +61,7 @@ main.add_command(webhooks)
 main.add_command(plugins)
 main.add_command(tasks)
 main.add_command(doctor)
+main.add_command(timeline_command)
 
 
 def _parts(config: Path) -> Any:

@@ -18,6 +18,7 @@ from gateway.api import (
     refunds,
     serving,
     tasks,
+    timeline,
     webhooks,
 )
 from gateway.api.parts import Parts
@@ -25,7 +26,7 @@ from gateway.api.parts import Parts
 __all__ = ["install_api"]
 
 #: The modules whose operations make up the API, in the order of its document.
-RESOURCES = (merchants, goods, members, checkouts, refunds, deposits, tasks, events, webhooks)
+RESOURCES = (merchants, goods, members, checkouts, timeline, refunds, deposits, tasks, events, webhooks)
 
 
 def install_api(app: Flask, parts: Parts) -> None:
