@@ -262,6 +262,10 @@ class Far:
         known: Mapping[str, str] = self._ask_panel("GET", "/")["faults"] if self._panel else {}
         return known
 
+    def fired(self) -> bool:
+        """Whether the fault that was switched on for one time has happened."""
+        return not (self._panel and self._ask_panel("GET", "/faults")["faults"])
+
     def faults(self, *faults: Mapping[str, Any]) -> None:
         """Switch faults of the simulator on, and all others off."""
         if self._panel:

@@ -61,10 +61,15 @@ class Profile:
     #: Settings that are secrets and that ``check()`` cannot try out, each with the reason.
     unchecked_secrets: ClassVar[Mapping[str, str]] = {}
 
+    #: Faults of this simulator alone to try on each change, with their value.
+    faults: ClassVar[Mapping[str, int]] = {}
     #: Hooks with nothing to do at the far system: what they make final has happened there before.
     silent: ClassVar[tuple[str, ...]] = ()
     #: Names of the tally that the undo of a hook does not bring back (a bill that was settled stays closed).
     leaves: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+
+    #: Names of the tally that a hook may move for a while beside its effect (a lock that ends by itself).
+    traces: ClassVar[Mapping[str, tuple[str, ...]]] = {}
 
     # -- what must be said -------------------------------------------------------------------------------------------
 
@@ -95,6 +100,10 @@ class Profile:
 
     def trouble(self, far: Far, hook: str) -> Mapping[str, Any]:
         """Requests whose outcome the far system leaves open by itself, by name (a magic amount, a magic code)."""
+        return {}
+
+    def disturbances(self, far: Far, hook: str) -> Mapping[str, Callable[[], Any]]:
+        """What else can be made to go wrong just before a call, by name: a lever that locks the database."""
         return {}
 
     def advance(self, far: Far) -> None:

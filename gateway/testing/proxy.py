@@ -45,8 +45,11 @@ HTTP_ONLY = frozenset({"status_before", "status_after"})
 
 @dataclass(slots=True)
 class Plan:
-    """What to do with the ``at``-th message from now on (0: with each): a fault of :data:`NETWORK_FAULTS`, ``mutate``, ``double``,
-    ``kill_before`` or ``kill_after``; ``then`` is called as it happens."""
+    """What to do with the ``at``-th message from now on (0: with each).
+
+    ``fault`` is one of :data:`NETWORK_FAULTS`, or ``mutate``, ``double``, ``kill_before`` or ``kill_after``; ``then``
+    is called as it happens.
+    """
 
     fault: str
     at: int = 1

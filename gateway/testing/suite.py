@@ -186,7 +186,7 @@ def _declines(bench: Bench) -> None:
         for hook in bench.changes:
             for reason, request in bench.profile.declines(far, hook):
                 before = far.quiet()
-                _, came = far.change(hook, request)
+                _, came = far.settled(*far.change(hook, request))
                 moved = far.quiet() != before
                 if came.kind != "declined" or moved or came.answer.reason != reason:
                     books = ", and the books have moved" if moved else ""

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from gateway.sdk import (
     Adapter,
@@ -34,6 +35,7 @@ from gateway.sdk import (
     LevelsRequest,
     Misconfigured,
     NotFound,
+    NotSent,
     NotSupported,
     OrderLine,
     OrderPost,
@@ -96,9 +98,9 @@ class DepartmentAdapter(Adapter):
         ),
         "bill_release": _HOLDING,
         "stock_reserve": _HOLDING,
-        "stock_confirm": _HOLDING,
+        "stock_confirm": replace(_HOLDING, tombstone=False),
         "stock_cancel": _HOLDING,
-        "stock_return": _HOLDING,
+        "stock_return": replace(_HOLDING, tombstone=False),
     }
 
     def __init__(self, context: Context) -> None:
@@ -124,7 +126,21 @@ class DepartmentAdapter(Adapter):
             missing = reading.missing_tables(connection)
         if missing:
             raise Misconfigured(f"database: {self._settings['database']} has no table {', '.join(missing)}")
-        self._client.call("getversion", None, self._settings["timeout_s"])
+        self._knows_us()
+
+    def _knows_us(self) -> None:
+        """Have the price of nothing worked out: any answer but a refusal of our identity proves that it is known."""
+        nothing: dict[str, Any] = {
+            "storecode": next(iter(self._codes.values()), ""),
+            "txdate_yyyymmdd": mapping.business_date_text(self.context.clock().date()),
+            "vipcode": "",
+            "slips": {"slipno": []},
+            "payrows": {"payrow": []},
+        }
+        try:
+            self._client.call("caldecmoney", nothing, self._settings["timeout_s"])
+        except OutcomeUnknown as error:
+            raise NotSent(f"soap_url: the server does not answer as it should: {error}") from None
 
     # --- bills: counters' slips -----------------------------------------------------------------------------------
 

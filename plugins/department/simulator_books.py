@@ -9,6 +9,9 @@ from typing import Any
 
 from plugins.department.protocol import column_fen, column_quantity, trim
 from plugins.department.simulator_sales import document_text
+from plugins.department.simulator_slips import LOCK_LIFE, STAMP
+
+_LOCKED = "SELECT COUNT(*) FROM SLIPSD WHERE sdsj >= ?"
 
 
 def books(connection: sqlite3.Connection, now: datetime) -> dict[str, Any]:
@@ -26,6 +29,7 @@ def books(connection: sqlite3.Connection, now: datetime) -> dict[str, Any]:
         "money": dict(sorted(money.items())),
         "net": sum(sale["net"] for sale in sales),
         "slips": _slips(connection),
+        "locked": connection.execute(_LOCKED, (f"{now - LOCK_LIFE:{STAMP}}",)).fetchone()[0],
         "stock": _stock(connection),
         "rebates": [{"coupon": trim(row["fqh"]), "amount": column_fen(row["je"])} for row in out],
     }

@@ -115,6 +115,8 @@ class BankTerminalAdapter(Adapter):
         return self._take(Kind.PREAUTH, request, call)
 
     def _take(self, kind: Kind, request: Charge | Authorize, call: Call) -> Change:
+        if request.currency != "CNY":
+            raise NotSupported(f"this terminal takes CNY, not {request.currency}")
         if request.method not in (Method.BANK_CARD, Method.DEPOSIT):
             raise NotSupported(f"this terminal takes bank cards, not {request.method}")
         sale = self._changes.request(kind, request.amount, industry=request.order_no[-40:])
@@ -201,7 +203,7 @@ class BankTerminalAdapter(Adapter):
     def payment_query(self, request: Query) -> Answer:
         kind = _KINDS.get(request.hook)
         if kind is None:
-            return NotFound()
+            raise NotSupported(f"the terminal reprints transactions: it can't be asked about {request.hook}")
         before = next((int(step.ref) for step in request.steps if step.ref.isdigit()), -1)
         original = Original(key=request.key, ref=request.ref, facts=request.facts, at=request.sent_at)
         return self._found(original, kind, int(request.request.amount), before)

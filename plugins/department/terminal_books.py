@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -140,6 +140,8 @@ class TerminalBooks:
         return {"transactions": transactions, "net": net, "cards": cards, "batch": int(batch)}
 
 
+#: A sale can be given back by its reference for so long.
+_RETURNABLE = timedelta(days=30)
 _BOOKED = (Kind.SALE, Kind.VOID, Kind.RETURN, Kind.PREAUTH, Kind.PREAUTH_VOID, Kind.COMPLETION, Kind.COMPLETION_VOID)
 
 
@@ -297,6 +299,8 @@ class _Bank:
         ).fetchone()
         if row is None or row["status"] != "ok":
             return self._refuse("25" if row is None else "X3")
+        if self.when - datetime.strptime(row["stamp"], "%Y%m%d%H%M%S").replace(tzinfo=self.when.tzinfo) > _RETURNABLE:
+            return self._refuse("X4")
         if self._given_back(row["voucher"]) + self.request.amount > row["amount"]:
             return self._refuse("X5")
         self._move(row["card"], "balance = balance + :fen", self.request.amount)

@@ -88,7 +88,7 @@ def _asked(far: Far, made: Made, came: Outcome) -> str:
     before = far.quiet()
     found = far.query(made)
     if found.kind == "not_supported":
-        return f"the query does not answer for {made.hook}: {found.text}"
+        return ""  # it can't be asked about; the traits tell
     if found.kind != "done":
         return f"it was done, and the query answers {found}"
     if found.answer.amount is not None and came.answer.amount not in (None, found.answer.amount):

@@ -34,16 +34,17 @@ QUICK_PANEL = ("drop_after", "error", "wrong_amount", "wrong_id", "bad_signature
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A fault to try: made by the proxy at a message, by the simulator's panel, or by the request itself."""
+    """A fault to try: made by the ``network`` at a message, by the simulator's ``panel``, by a ``lever`` of the
+    profile's, or by the ``request`` itself."""
 
     name: str
+    kind: str
     at: int = 0
-    request: Any = None
+    value: int = 0
 
     def __str__(self) -> str:
-        if self.request is not None:
-            return f"request that is '{self.name}'"
-        return f"{self.name} at message {self.at}" if self.at else f"{self.name} (simulator)"
+        where = {"network": f"at message {self.at}", "panel": "(simulator)", "request": "(request)", "lever": ""}
+        return f"{self.name} {where[self.kind]}".strip()
 
 
 def check(bench: Bench, hook: str) -> None:
@@ -52,8 +53,10 @@ def check(bench: Bench, hook: str) -> None:
     try:
         with bench.stage(hook) as stage:
             for fault in _faults(bench, stage, hook):
-                tried += 1
                 problem, person = one(bench, stage, hook, fault)
+                if problem is None:
+                    continue
+                tried += 1
                 if problem:
                     wrong += 1
                     bench.report.refuted(RULE, hook, str(fault), problem)
@@ -73,26 +76,35 @@ def check(bench: Bench, hook: str) -> None:
 
 def _faults(bench: Bench, stage: Stage, hook: str) -> Iterator[Fault]:
     messages = bench.measured[hook].messages
-    at = range(1, messages + 1) if not bench.quick else sorted({1, messages} - {0})
+    at = sorted({1, messages} - {0}) if bench.quick and messages else range(1, messages + 1)
     for name in QUICK if bench.quick else NETWORK_FAULTS:
         if name in HTTP_ONLY and not stage.far.line.is_http:
             continue
-        yield from (Fault(name, number) for number in at if name != "refuse" or number == 1)
+        yield from (Fault(name, "network", at=number) for number in at if name != "refuse" or number == 1)
     known = stage.far.knows
-    for name in QUICK_PANEL if bench.quick and messages else PANEL:
+    panel = {name: PANEL[name] for name in (QUICK_PANEL if bench.quick and messages else PANEL)}
+    for name, value in {**panel, **bench.profile.faults}.items():
         if name in known:
-            yield Fault(name)
-    for name, request in bench.profile.trouble(stage.far, hook).items():
-        yield Fault(name, request=request)
+            yield Fault(name, "panel", value=value)
+    yield from [Fault(name, "lever") for name in bench.profile.disturbances(stage.far, hook)]
+    yield from [Fault(name, "request") for name in bench.profile.trouble(stage.far, hook)]
 
 
-def one(bench: Bench, stage: Stage, hook: str, fault: Fault) -> tuple[str, str]:
-    """Try one fault; what is wrong, and why a person is needed, if one is."""
-    request = stage.request() if fault.request is None else fault.request
+def one(bench: Bench, stage: Stage, hook: str, fault: Fault) -> tuple[str | None, str]:
+    """Try one fault; what is wrong (``None``: the fault never happened), and why a person is needed, if one is."""
+    request = _requested(bench, stage, hook, fault)
     far, effect = stage.far, bench.measured[hook].effect
     before = far.quiet()
     made, came = _struck(far, hook, request, fault)
-    problem = _judged(far, came, fault, before, effect) or _held(far, made, came, fault, before)
+    if not _happened(far, fault):
+        far.line.set(None)
+        far.faults()
+        return None, ""
+    if fault.kind == "panel" and fault.name == "wrong_amount" and came.kind != "done":
+        other = moved(before, far.quiet())
+        if other and other != dict(effect) and other.keys() == effect.keys():
+            return _booked_wrongly(stage, made, came)
+    problem = _judged(far, made, came, fault, before, effect) or _held(far, made, came, fault, before)
     far.line.set(None)
     far.faults()
     if fault.name == "late_success":
@@ -101,7 +113,8 @@ def one(bench: Bench, stage: Stage, hook: str, fault: Fault) -> tuple[str, str]:
         stage.renew()
         return problem, ""
     end = resolve(far, made, came)
-    now = moved(before, far.quiet())
+    traces = far.profile.traces.get(hook, ())
+    now = {name: value for name, value in moved(before, far.quiet()).items() if name in effect or name not in traces}
     expected = {"done": (effect,), "declined": ({},), "undone": ({},), "person": ({}, effect)}[end.kind]
     if now not in [dict(each) for each in expected]:
         stage.renew()
@@ -109,28 +122,48 @@ def one(bench: Bench, stage: Stage, hook: str, fault: Fault) -> tuple[str, str]:
     return "", f"{end.way} (answered {came})" if end.kind == "person" else ""
 
 
+def _booked_wrongly(stage: Stage, made: Made, came: Outcome) -> tuple[str, str]:
+    """The system itself has booked another amount: that must never be taken for what was asked."""
+    end = resolve(stage.far, made, came)
+    stage.renew()
+    if end.kind == "done":
+        return f"the system booked another amount, and it ended as done ({end.way})", ""
+    return "", "the system itself has booked another amount"
+
+
+def _requested(bench: Bench, stage: Stage, hook: str, fault: Fault) -> Any:
+    return bench.profile.trouble(stage.far, hook)[fault.name] if fault.kind == "request" else stage.request()
+
+
+def _happened(far: Far, fault: Fault) -> bool:
+    """Whether the fault had its chance: not all messages that were expected need have been sent."""
+    if fault.kind == "network":
+        return fault.name == "refuse" or far.line.fired
+    return fault.kind != "panel" or far.fired()
+
+
 def _struck(far: Far, hook: str, request: Any, fault: Fault) -> tuple[Made, Outcome]:
     """Make the change with the fault switched on."""
-    if fault.at:
+    if fault.kind == "network":
         far.line.set(Plan(fault.name, fault.at))
-    elif fault.request is None:
-        far.faults({"name": fault.name, "times": 1, "value": PANEL[fault.name]})
-    try:
-        return far.change(hook, request, seconds=far.profile.patience_s)
-    finally:
-        if not fault.at:
-            far.faults()
+    elif fault.kind == "lever":
+        far.profile.disturbances(far, hook)[fault.name]()
+    elif fault.kind == "panel":
+        far.faults({"name": fault.name, "times": 1, "value": fault.value})
+    return far.change(hook, request, seconds=far.profile.patience_s)
 
 
-def _judged(far: Far, came: Outcome, fault: Fault, before: Tally, effect: Tally) -> str:
+def _judged(far: Far, made: Made, came: Outcome, fault: Fault, before: Tally, effect: Tally) -> str:
     """What is wrong with an answer, held against the books."""
     if came.kind in ("hung", "plugin_error"):
         return str(came)
     now = moved(before, far.quiet())
     if fault.name == "refuse" and not came.not_sent:
         return f"nothing could leave, and the answer is {came}: it must be NotSent"
-    if not _within(now, effect):
+    traces = far.profile.traces.get(made.hook, ())
+    if not _within({name: value for name, value in now.items() if name not in traces}, effect):
         return f"answered {came}, and the books show {told(now)} instead of {told(effect)}"
+    now = {name: value for name, value in now.items() if name not in traces or name in effect}
     if came.not_sent and now:
         return f"NotSent ({came.text}), and the books show {told(now)}"
     if came.kind == "declined" and now:

@@ -114,7 +114,8 @@ def _killed(bench: Bench, stage: Stage, hook: str, kill: Kill) -> str:
     made = Made(hook, key, request, None, sent_at, job.steps())
     then = moved(before, far.quiet())
     end = resolve(far, made, Outcome("unknown"))
-    now = moved(before, far.quiet())
+    traces = far.profile.traces.get(hook, ())
+    now = {name: value for name, value in moved(before, far.quiet()).items() if name in effect or name not in traces}
     expected = {"done": (effect,), "declined": ({},), "undone": ({},), "person": ({}, effect)}[end.kind]
     if now not in [dict(each) for each in expected]:
         stage.renew()
