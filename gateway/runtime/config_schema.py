@@ -99,6 +99,17 @@ class ConnectionForm(Form):
     page_timeout_s = Seconds(validate=ABOVE_0)
     grace_s = Seconds(validate=AT_LEAST_0)
     breaker_open_s = Seconds(validate=ABOVE_0)
+    runner = Flag()
+    runner_memory_mb = Whole(validate=validate.Range(128, 65536, error="expected 128 to 65536"))
+    runner_cpu_s = Seconds(validate=ABOVE_0)
+    runner_patience_s = Seconds(validate=validate.Range(0, 600, error="expected 0 to 600"))
+
+    @validates_schema
+    def runner_only(self, data: dict[str, Any], **kwargs: Any) -> None:
+        """The bounds of a process need one."""
+        bounds = {name: ["needs runner = true"] for name in data if name.startswith("runner_")}
+        if bounds and not data.get("runner"):
+            raise ValidationError(bounds)
 
 
 class RouteForm(Form):

@@ -22,11 +22,12 @@ from gateway.hookspecs import FAMILY_OF, QUERY_HOOKS
 from gateway.runtime import capabilities
 from gateway.runtime.breaker import Breaker, BreakerState
 from gateway.runtime.facades import Readings
-from gateway.runtime.guard import Guard, LastError, place
+from gateway.runtime.guard import Guard, LastError, from_a_person, place
 from gateway.runtime.hookcheck import implemented_hooks
 from gateway.runtime.merchant import ConnectionConfig, Merchant
 from gateway.runtime.pool import Pool
 from gateway.runtime.relay import build_relay
+from gateway.runtime.runner import Runner, Spec
 from gateway.runtime.storage import DurableStore
 from gateway.sdk import Adapter, Context, EmbeddedAdapter, Http, Secret
 from gateway.sdk.transports.masking import Masker
@@ -89,7 +90,7 @@ class Connection(Readings):
         )
         self._lock = threading.Lock()
         self._relay: Mapping[str, Callable[..., Any]] | None = None
-        self._adapter: Adapter | None = None
+        self._adapter: Adapter | Runner | None = None
         self._http: Http | None = None
         self._retired = False
         pool = Pool(self._parallel(), f"{merchant.id}/{config.name}")
@@ -184,7 +185,7 @@ class Connection(Readings):
         It is asked whatever the breaker says, and an answer closes it.
         """
         self._ready()
-        adapter = cast("Adapter", self._adapter)
+        adapter = cast("Adapter | Runner", self._adapter)
         self._guard.probe("check", adapter.check, CHECK_S, self.config.grace_s)
 
     @property
@@ -247,6 +248,10 @@ class Connection(Readings):
     def _build(self) -> Mapping[str, Callable[..., Any]]:
         if self._class is None:
             raise Misconfigured(self.config.problem)
+        if self.config.runner:
+            runner = self._runner(self._class)
+            self._adapter = runner
+            return runner.relay(self._hooks)
         with ExitStack() as undo:
             http = Http(
                 verify=self.config.ca_bundle or True, pool=self.config.pool, plain_text=self.config.insecure_transport
@@ -258,21 +263,52 @@ class Connection(Readings):
         self._adapter, self._http = adapter, http
         return relay
 
+    def _runner(self, adapter: type[Adapter]) -> Runner:
+        """The adapter in processes of its own, which get this connection's settings and nothing else."""
+        config = self.config
+        context = {
+            "merchant": self.merchant_id,
+            "connection": self.name,
+            "settings": config.settings,
+            "spool": str(self._spool()),
+            "currency": self._merchant.currency,
+            "timezone": str(self._merchant.timezone),
+            "verify": config.ca_bundle or True,
+            "pool": config.pool,
+            "plain_text": config.insecure_transport,
+        }
+        spec = Spec(
+            adapter=adapter,
+            name=config.adapter,
+            context=context,
+            grace_s=config.grace_s,
+            patience_s=config.runner_patience_s,
+            memory_bytes=config.runner_memory_mb << 20,
+            cpu_s=config.runner_cpu_s,
+            read_s=lambda hook: CHECK_S if hook == "check" else self._read_seconds(hook),
+        )
+        return Runner(spec, DurableStore(self._around.database, self.merchant_id, self.name), self.log)
+
     def _construct(self, adapter: type[Adapter], http: Http) -> Adapter:
         try:
             return adapter(self._context(http))
         except (NotSent, OutcomeUnknown, PluginError):
             raise
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
+            if from_a_person(error):
+                raise
             text = f"adapter {self.adapter_name!r} cannot be built: {type(error).__name__} {place(error)}"
             raise PluginError(text) from None
 
-    def _context(self, http: Http) -> Context:
+    def _spool(self) -> Path:
         spool = self._around.data / "spool" / self.merchant_id / self.name
         try:
             spool.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
             raise Misconfigured(f"the folder {spool} cannot be made: {error.strerror}") from None
+        return spool
+
+    def _context(self, http: Http) -> Context:
         return Context(
             merchant=self.merchant_id,
             connection=self.name,
@@ -280,7 +316,7 @@ class Connection(Readings):
             http=http,
             log=self.log,
             store=DurableStore(self._around.database, self.merchant_id, self.name),
-            spool=spool,
+            spool=self._spool(),
             currency=self._merchant.currency,
             timezone=self._merchant.timezone,
             clock=self._around.clock,
@@ -300,7 +336,9 @@ class Connection(Readings):
         try:
             if adapter is not None:
                 adapter.close()
-        except Exception as error:
+        except BaseException as error:
+            if from_a_person(error):
+                raise
             self.log.warning("closing raised %s %s", type(error).__name__, place(error))
         if self._http is not None:
             self._http.close()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from gateway.hookspecs import FAMILY_OF
 from gateway.runtime.hookcheck import implemented_hooks
 from gateway.runtime.merchant import ConnectionConfig, Merchant, Route
-from gateway.sdk import Adapter
+from gateway.sdk import Adapter, EmbeddedAdapter
 
 Found = Iterator[tuple[str, str]]
 
@@ -33,6 +33,11 @@ def _connection(path: str, merchant: Merchant, connection: ConnectionConfig, ada
     if adapter.about.insecure_transport and not connection.insecure_transport:
         text = "this system speaks plain text; protect the link and say insecure_transport = true"
         yield f"{path}.insecure_transport", text
+    if connection.runner and issubclass(adapter, EmbeddedAdapter):
+        text = (
+            f"adapter {adapter.name!r} works inside the gateway's own transaction and can't have a process of its own"
+        )
+        yield f"{path}.runner", text
     if merchant.currency not in adapter.about.currencies:
         text = f"adapter {adapter.name!r} knows {', '.join(adapter.about.currencies)}, not {merchant.currency}"
         yield f"{path}.adapter", text

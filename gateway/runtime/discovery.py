@@ -96,7 +96,7 @@ class Discovery:
         for impl in getattr(self.manager.hook, hook).get_hookimpls():
             try:
                 yield impl.plugin_name, impl.function(*(arguments[name] for name in impl.argnames))
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 log.error("plugin %s: %s raised %s", impl.plugin_name, hook, type(error).__name__)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -176,13 +177,24 @@ def outcome(
         raise
     except passing:
         raise
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        if from_a_person(error):
+            raise
         raise PluginError(f"{adapter}.{hook} raised {type(error).__name__} {place(error)}") from None
     check = CHECKS.get(hook)
     wrong = check(answer) if check else ""
     if wrong:
         raise PluginError(f"{adapter}.{hook} answered wrongly: {wrong}")
     return answer
+
+
+def from_a_person(error: BaseException) -> bool:
+    """Whether this is somebody's Ctrl-C.
+
+    All else that is no ``Exception`` (an exit, a cancelled task, a generator's end, a ``KeyboardInterrupt`` in a thread
+    that cannot get one) is the plugin's own, and must not end a thread of ours.
+    """
+    return isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread()
 
 
 def place(error: BaseException) -> str:

@@ -52,7 +52,9 @@ class ConnectionConfig:
 
     ``max_parallel`` lowers the adapter's own; ``pool`` is how many HTTP connections are kept; times in seconds:
     ``grace_s`` is what an adapter gets after the deadline to come back with an answer of its own, ``breaker_open_s``
-    how long nothing is sent to a system taken for down, at first.
+    how long nothing is sent to a system taken for down, at first. ``runner`` gives the adapter processes of its own,
+    each with so much memory, and so much processor time a call; ``runner_patience_s``: for how long after its deadline
+    a change may go on before its process is killed.
     ``problem`` says why the connection cannot be used though its file is right (its plugin did not load).
     """
 
@@ -68,6 +70,10 @@ class ConnectionConfig:
     page_timeout_s: float = 30.0
     grace_s: float = 0.5
     breaker_open_s: float = 5.0
+    runner: bool = False
+    runner_memory_mb: int = 1024
+    runner_cpu_s: float = 30.0
+    runner_patience_s: float = 0.0
     problem: str = ""
 
 

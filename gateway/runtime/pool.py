@@ -15,6 +15,8 @@ from typing import Any, Generic, TypeVar
 T = TypeVar("T")
 
 IDLE_S = 30.0
+#: How long a call waits for a thread while all of them hang: one that waited longer would only hold up others.
+HUNG_WAIT_S = 0.1
 
 
 class NoSlot(Exception):
@@ -120,6 +122,8 @@ class Pool:
                 return self._idle.pop()
             if self._threads < self.size:
                 return self._start()
+            if self.hung >= self.size:
+                start_by = min(start_by, time.monotonic() + HUNG_WAIT_S)
             waiter = _Waiter()
             self._waiters.append(waiter)
         waiter.ready.acquire(timeout=max(0.0, start_by - time.monotonic()))

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 from marshmallow import fields
 
+from gateway import sdk
 from gateway.sdk import (
     Adapter,
     AdapterTraits,
@@ -25,7 +26,6 @@ from gateway.sdk import (
     Member,
     NotFound,
     Pending,
-    Settings,
     Traits,
     Value,
     hookimpl,
@@ -144,7 +144,7 @@ class BranchAdapter(Adapter):
     about = AdapterTraits(max_parallel=4, insecure_transport=True)
     traits: ClassVar = {hook: Traits(idempotent=True, max_in_flight_s=1, close_after_s=4) for hook in _CHANGES}
 
-    class Settings(Settings):
+    class Settings(sdk.Settings):
         port = fields.Integer(required=True)
 
     def post(self, hook: str, key: str, about: Json) -> Json:
