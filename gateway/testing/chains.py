@@ -205,6 +205,8 @@ def part_of(hook: str, request: Any) -> Any | None:
     if name is None or whole < 2:
         return None
     part = replace(request, **{name: whole // 2})
+    if hook == "coupon_restore":
+        return replace(part, amount=request.amount * part.count // whole)
     return replace(part, buckets=_halved(request.buckets, whole // 2)) if hook == "value_return" else part
 
 
@@ -219,6 +221,8 @@ def rest_of(hook: str, request: Any, part: Any) -> Any:
     """What is left of a request after a part of it."""
     name = PARTS[hook]
     rest = replace(request, **{name: getattr(request, name) - getattr(part, name)})
+    if hook == "coupon_restore":
+        return replace(rest, amount=request.amount - part.amount)
     if hook != "value_return":
         return rest
     whole, gone = request.buckets, part.buckets

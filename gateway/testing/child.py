@@ -5,14 +5,16 @@ from __future__ import annotations
 import pickle
 import signal
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from gateway.domain.call import Call
 from gateway.domain.common import Step
+from gateway.sdk.adapter import Adapter, EmbeddedAdapter
 from gateway.testing.context import FileStore, build
+from gateway.testing.far import open_books
 from gateway.testing.host import locate
 
 
@@ -27,6 +29,7 @@ class Job:
     request: Any
     key: str
     dies_after_s: float = 0.0
+    merchant: str = "test"
 
     @property
     def journal(self) -> Path:
@@ -51,14 +54,20 @@ class Job:
 
 def run(job: Job) -> None:
     """Build the adapter and make the change; die in the middle if the job says so."""
-    adapter = build(locate(*job.adapter), job.settings, job.folder, store=FileStore(job.folder / "store.db"))
+    kind: type[Adapter] = locate(*job.adapter)
+    books = open_books(kind, job.folder) if issubclass(kind, EmbeddedAdapter) else None
+    store = FileStore(job.folder / "store.db")
+    adapter = build(kind, job.settings, job.folder, store=store, database=books, merchant=job.merchant)
     call = Call(key=job.key, deadline=datetime.now(UTC) + timedelta(seconds=5), journal=_journal(job.journal))
     hook = getattr(adapter, job.hook)
     began = time.monotonic()
     if job.dies_after_s:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.setitimer(signal.ITIMER_REAL, job.dies_after_s)
-    hook(request=job.request, call=call)
+    if books is None:
+        hook(request=job.request, call=call)
+    else:
+        books.tx(lambda tx: hook(request=job.request, call=replace(call, tx=tx)))
     job.finished.write_text(str(time.monotonic() - began))
 
 

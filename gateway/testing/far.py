@@ -12,7 +12,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from http.server import ThreadingHTTPServer
 from pathlib import Path
@@ -31,8 +31,10 @@ from gateway.runtime.answers import CHANGE_HOOKS
 from gateway.runtime.guard import outcome
 from gateway.runtime.hookcheck import implemented_hooks
 from gateway.runtime.relay import build_relay
-from gateway.sdk.adapter import Adapter, utc_now
+from gateway.sdk.adapter import Adapter, EmbeddedAdapter, utc_now
 from gateway.sdk.simulator import HttpReply, HttpRequest, serve_http
+from gateway.store.migrate import Migration, migrate
+from gateway.store.port import open_database
 from gateway.testing.chains import Made, before
 from gateway.testing.context import FileStore, build
 from gateway.testing.host import Host
@@ -121,6 +123,8 @@ class Far:
         if template is not None and template.exists():
             shutil.copytree(template, self.data)
         self._start()
+        self.embedded = issubclass(profile.adapter, EmbeddedAdapter)
+        self.database: Any = open_books(profile.adapter, folder) if self.embedded else None
         self.adapter_hooks = implemented_hooks(profile.adapter)
         self.store = FileStore(folder / "store.db")
         self.adapter = self.connect()
@@ -150,12 +154,15 @@ class Far:
             merchant=self.merchant,
             clock=lambda: utc_now() + timedelta(seconds=self.skew_s),
             store=self.store,
+            database=self.database,
         )
 
     def stop(self) -> None:
         self.adapter.close()
         self.adapter.context.http.close()
         self.line.stop()
+        if self.database is not None:
+            self.database.close()
         if self._listener is not None:
             self._listener.shutdown()
             self._listener.server_close()
@@ -304,12 +311,11 @@ class Far:
         seconds = self.profile.deadline_s if seconds is None else seconds
         found: list[Outcome] = []
         cpu: list[float] = []
-        arguments = {"request": request} if call is None else {"request": request, "call": call}
         before_ = self.line.messages
 
         def work() -> None:
             began = time.thread_time()
-            found.append(classed(self.adapter.name, hook, lambda: self._relay[hook](**arguments)))
+            found.append(classed(self.adapter.name, hook, lambda: self._called(hook, request, call)))
             cpu.append(time.thread_time() - began)
 
         began = time.monotonic()
@@ -320,6 +326,14 @@ class Far:
         if not found:
             return Outcome("hung", None, f"did not come back within {took:.1f} s", took, sent)
         return Outcome(found[0].kind, found[0].answer, found[0].text, took, sent, sum(cpu))
+
+    def _called(self, hook: str, request: Any, call: Call | None) -> Any:
+        """Call a hook; a change of an embedded adapter in a transaction of the database, as the engine does."""
+        if call is None:
+            return self._relay[hook](request=request)
+        if self.database is None:
+            return self._relay[hook](request=request, call=call)
+        return self.database.tx(lambda tx: self._relay[hook](request=request, call=replace(call, tx=tx)))
 
     def change(
         self, hook: str, request: Any, *, key: str = "", attempt: int = 1, seconds: float | None = None,
@@ -332,11 +346,8 @@ class Far:
         deadline = datetime.now(UTC) + timedelta(seconds=seconds + self.skew_s)
         call = Call(key=key, deadline=deadline, attempt=attempt, steps=tuple(journal), journal=journal.append)
         sent_at = self.now()
-        came = self._inside(hook, request, call, seconds)
+        came = self.run(hook, request, call, seconds)
         return Made(hook, key, request, came.answer, sent_at, tuple(journal)), came
-
-    def _inside(self, hook: str, request: Any, call: Call, seconds: float) -> Outcome:
-        return self.run(hook, request, call, seconds)
 
     def queryable(self, hook: str) -> bool:
         return QUERY_HOOKS.get(FAMILY_OF[hook], "") in self.adapter_hooks
@@ -379,9 +390,17 @@ class Far:
         return lambda: self.profile.request(hook, self, first)
 
 
+def open_books(adapter: type[Adapter], folder: Path) -> Any:
+    """The database that an embedded adapter lives in, with its tables."""
+    assert issubclass(adapter, EmbeddedAdapter)
+    database = open_database(f"sqlite:///{folder / 'gateway.db'}", ballast_bytes=0)
+    migrate(database, [Migration(*pair) for pair in adapter.migrations])
+    return database
+
+
 def _kept(request: Any) -> Any:
     """A request as the engine keeps it: a payment code is gone."""
-    from dataclasses import fields, replace
+    from dataclasses import fields
 
     gone = {each.name: None for each in fields(request) if each.name == "auth_code"}
     return replace(request, **gone) if gone else request

@@ -30,6 +30,7 @@ def resolve(far: Far, made: Made, came: Outcome) -> End:
     pending.
     """
     traits = far.profile.adapter.traits.get(made.hook, Traits())
+    again_is_once = traits.idempotent or far.embedded  # with the engine's own commit, or not at all
     attempt = 1
     for number in range(_ROUNDS):
         time.sleep(_PAUSE_S * 2**number if number > 1 else 0)
@@ -37,7 +38,7 @@ def resolve(far: Far, made: Made, came: Outcome) -> End:
             return End(came.kind, "asked" if attempt == 1 else f"attempt {attempt}")
         if came.kind in ("plugin_error", "hung", "misconfigured", "not_supported"):
             came = Outcome("unknown")
-        if came.kind == "not_sent" or (came.kind == "unknown" and traits.idempotent and not _single_use(made)):
+        if came.kind == "not_sent" or (came.kind == "unknown" and again_is_once and not _single_use(made)):
             attempt += 1
             again, came = far.change(made.hook, made.request, key=made.key, attempt=attempt, steps=made.steps)
             made = _joined(made, again)

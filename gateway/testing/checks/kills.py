@@ -91,7 +91,7 @@ def _wait(host: Host, pid: int) -> None:
 
 def _job(far: Far, hook: str, request: object, key: str) -> Job:
     settings = dict(far.profile.settings(far))
-    return Job(name_of(far.profile.adapter), settings, far.folder, hook, request, key)
+    return Job(name_of(far.profile.adapter), settings, far.folder, hook, request, key, merchant=far.merchant)
 
 
 def _duration(bench: Bench, stage: Stage, hook: str) -> float:

@@ -83,8 +83,8 @@ def _told(made: Made, rows: list[StatementRow]) -> str:
         seen = ", ".join(f"{row.kind} {row.key or row.ref}" for row in rows[:4])
         return f"{len(rows)} rows, none with key {made.key} or number {made.ref} ({seen})"
     total = abs(sum(row.amount for row in own))
-    asked = _amount(made.request)
-    return f"its rows come to {total}, {asked} were asked for" if asked not in (None, total) else ""
+    asked = _amounts(made.request)
+    return f"its rows come to {total}, asked for were {asked}" if asked and total not in asked else ""
 
 
 def _is_ours(row: StatementRow, made: Made) -> bool:
@@ -96,13 +96,15 @@ def _is_ours(row: StatementRow, made: Made) -> bool:
     return bool(row.ref) and row.ref == made.ref
 
 
-def _amount(request: Any) -> int | None:
-    for name in ("points", "payable_amount", "count", "amount"):
-        value = getattr(request, name, None)
-        if isinstance(value, int):
-            return value
+def _amounts(request: Any) -> list[int]:
+    """What a row may say of a change; coupons are told in uses, or in money where a balance moves."""
+    points = getattr(request, "points", None)
+    if points is not None:
+        return [points]
+    names = ("payable_amount", "count", "amount")
+    found = [value for name in names if isinstance(value := getattr(request, name, None), int)]
     value = getattr(request, "value", None)
-    return int(value.total) if value is not None else None
+    return [*found, int(value.total)] if value is not None else found
 
 
 def cost(bench: Bench) -> None:

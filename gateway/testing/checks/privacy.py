@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import random
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
@@ -12,9 +11,11 @@ from typing import Any
 
 from gateway.domain.common import Secret
 from gateway.runtime.answers import CHANGE_HOOKS
+from gateway.sdk.adapter import EmbeddedAdapter
 from gateway.sdk.settings import settings_folder
 from gateway.testing.bench import Bench, moved, told
 from gateway.testing.far import Far, Outcome
+from gateway.testing.ladder import Verdict
 from gateway.testing.profile import Missing
 from gateway.testing.proxy import Plan, mutated
 from gateway.testing.resolver import resolve
@@ -179,6 +180,8 @@ def parsers(bench: Bench) -> None:
             bench.report.refuted(rule, hook, "a spoilt answer", str(came))
     if tried and not bad:
         bench.report.shown(rule, why=f"{tried} parsers and spoilt answers")
+    elif not tried and issubclass(bench.profile.adapter, EmbeddedAdapter):
+        bench.report.add(rule, Verdict.EXEMPT, why="nothing comes to it over a wire")
     elif not tried:
         bench.report.not_shown(rule, why="nothing was parsed: name the parsers in the profile's parsers()")
 
@@ -222,6 +225,3 @@ def _spoilt_on_the_wire(bench: Bench) -> Iterator[tuple[str, Outcome]]:
                     came = far.run(hook, request)
                 far.line.set(None)
                 yield hook, came
-
-
-_WORD = re.compile(r"\w+")
