@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,11 @@ import pytest
 from gateway.engine.audit import Anchor, Auditor, anchor_from
 from gateway.engine.sealing import Seal, Witness
 from gateway.store import audit
-from gateway.store.port import open_database
+from gateway.store.port import Tx, open_database
 from tests.audit.conftest import KEY, Day
 
 
-def told(findings: list[object]) -> list[str]:
+def told(findings: Sequence[object]) -> list[str]:
     return [str(finding) for finding in findings]
 
 
@@ -121,7 +122,7 @@ def test_a_chain_written_anew_lacks_the_keys_checkpoints(day: Day) -> None:
     event = day.row("SELECT item FROM chain WHERE seq = 3")["item"]
     day.by_hand("UPDATE events SET data = '{}' WHERE id = :id", id=event)
 
-    def anew(tx: audit.Tx) -> None:
+    def anew(tx: Tx) -> None:
         previous = audit.GENESIS
         for row in tx.all("SELECT * FROM chain WHERE merchant = 'm1' ORDER BY seq"):
             entry = dict(row)

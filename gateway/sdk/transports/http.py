@@ -8,6 +8,7 @@ the exception: a TLS alert or a time-out looks the same before and after.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,6 +33,9 @@ from gateway.sdk.transports import wire
 
 #: No legacy system's answer is larger than this; a longer one is cut off and treated as garbage.
 MAX_REPLY_BYTES = 8 * 1024 * 1024
+
+# At DEBUG urllib3 writes down whole addresses, and some systems want their tokens there.
+logging.getLogger("urllib3").setLevel(logging.INFO)
 
 #: How many addresses a client remembers how to reach.
 _TARGETS_MOST = 256
