@@ -1,11 +1,13 @@
 """gunicorn's settings, from the gateway's own configuration: ``gunicorn -c config/gunicorn.conf.py wsgi:app``."""
 
+import ctypes
 import gc
 import os
 import shutil
 import subprocess
 import sys
 import tomllib
+from contextlib import suppress
 from pathlib import Path
 
 FILE = Path(os.environ.setdefault("GATEWAY_CONFIG", str(Path(__file__).with_name("gateway.toml")))).resolve()
@@ -57,8 +59,17 @@ def on_exit(server):
         console.terminate()
 
 
+#: glibc's name for the number of heaps that threads share.
+M_ARENA_MAX = -8
+
+
 def post_worker_init(worker):
-    """What another process left behind is taken up before the first request comes."""
+    """What another process left behind is taken up before the first request comes.
+
+    glibc gives every thread a heap of its own; over hours that was a quarter more memory, all of it holes. Two do.
+    """
+    with suppress(AttributeError, OSError):  # another C library has no such thing
+        ctypes.CDLL(None).mallopt(M_ARENA_MAX, 2)
     gc.collect()
     gc.freeze()  # what is loaded by now stays for good: no need to look at it again and again
     gc.set_threshold(20_000, 20, 20)
