@@ -6,7 +6,7 @@ time (``tests/matrix``); here the far systems are a server on plain HTTP, a refu
 waited for, half a body is half a body, and the gateway's own adapters, guard, caller, worker and recovery carry it all.
 
 A life is a town of merchants, one a cell, side by side. A cell that ends otherwise than the table says is done once
-more by itself, with times twice as long, for a machine that is busy with others; it is wrong if it differs again.
+more with times twice as long, for a machine that is busy with others; it is wrong if it differs again.
 """
 
 from __future__ import annotations
@@ -202,15 +202,15 @@ def together(one: Cell, two: Cell, end: End) -> str:
 
 def run_cells(chosen: Sequence[tuple[Cell, ...]], scale: float = SCALE) -> tuple[list[str], int]:
     """Live these, one merchant each; what is wrong after a second try, and how many were tried twice."""
-    again = _once([Shop(f"c{number}", each) for number, each in enumerate(chosen)], scale)
-    wrong = []
-    for shop, text in again:
-        twice = _once([shop], 2 * scale)
-        wrong += [f"{second} (first: {text})" for _, second in twice]
-    return wrong, len(again)
+    first = once([Shop(f"c{number}", each) for number, each in enumerate(chosen)], scale)
+    if not first:
+        return [], 0
+    texts = {shop.name: text for shop, text in first}
+    twice = once([shop for shop, _ in first], 2 * scale)
+    return [f"{text} (first: {texts[shop.name]})" for shop, text in twice], len(first)
 
 
-def _once(shops: list[Shop], scale: float) -> list[tuple[Shop, str]]:
+def once(shops: list[Shop], scale: float) -> list[tuple[Shop, str]]:
     folder = Path(tempfile.mkdtemp(prefix="faults-"))
     try:
         with Town(folder, shops, scale) as town:
