@@ -59,7 +59,7 @@ GONE = Unconfigured()
 class RuntimeCaller:
     """Calls far systems through the runtime's guarded connections."""
 
-    def __init__(self, connections: Connections, clock: Clock, threads: int = 16) -> None:
+    def __init__(self, connections: Connections, clock: Clock, threads: int = 64) -> None:
         self._connections, self._clock, self._threads = connections, clock, threads
         self._own = OwnLedger()
         #: Messages of calls that had been given up on: saga, operation, verb, time, message.

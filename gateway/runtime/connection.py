@@ -285,6 +285,7 @@ class Connection(Readings):
             patience_s=config.runner_patience_s,
             memory_bytes=config.runner_memory_mb << 20,
             cpu_s=config.runner_cpu_s,
+            most=self._parallel(),
             read_s=lambda hook: CHECK_S if hook == "check" else self._read_seconds(hook),
         )
         return Runner(spec, DurableStore(self._around.database, self.merchant_id, self.name), self.log)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from gateway.engine.caller import RuntimeCaller
@@ -101,11 +102,12 @@ def build(
     timing: Timing = FAST,
     url: str = "",
     plugins: Sequence[Found] = (),
+    others: Mapping[str, str] = MappingProxyType({}),
 ) -> House:
     """Start the simulators, write the merchant's file with their addresses in it, and wire a gateway.
 
     ``merchant`` is TOML with ``{name.role}`` for a simulator's address and ``{name.data}`` for its folder; ``plugins``
-    are a test's own, installed beside those that come with the gateway.
+    are a test's own, installed beside those that come with the gateway; ``others`` are more merchants, by id.
     """
     running = {name: start(simulator) for name, simulator in simulators.items()}
     for name, run in running.items():
@@ -114,6 +116,8 @@ def build(
         merchant = merchant.replace(f"<{name}.data>", str(run.simulator.data))
     (folder / "merchants").mkdir()
     (folder / "merchants" / "m1.toml").write_text(merchant, encoding="utf-8")
+    for name, text in others.items():
+        (folder / "merchants" / f"{name}.toml").write_text(text, encoding="utf-8")
     config_file = folder / "gateway.toml"
     config_file.write_text('data = "data"\nmerchants = ["merchants/*.toml"]\n', encoding="utf-8")
     discovery = discover(("first-party",), [*find(), *plugins])

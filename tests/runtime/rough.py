@@ -33,7 +33,8 @@ class Cancelled(BaseException):
 
 
 class RoughAdapter(Adapter):
-    """Hangs, exits, crashes, floods, leaks: ``payment_charge`` does what ``request.subject`` names."""
+    """Hangs, exits, crashes, floods, leaks: ``payment_charge`` does what ``request.subject`` names, or its settings'
+    ``note`` where that begins with "always"."""
 
     name = "rough"
     about = AdapterTraits(max_parallel=2)
@@ -53,7 +54,9 @@ class RoughAdapter(Adapter):
 
     @hookimpl
     def payment_charge(self, request: Charge, call: Call) -> Any:
-        name, _, argument = request.subject.partition(" ")
+        note = self.context.settings["note"]
+        wanted = note.removeprefix("always ") if note.startswith("always ") else request.subject
+        name, _, argument = wanted.partition(" ")
         if name == "steps":
             return self._steps(call, float(argument or 0))
         answer = getattr(self, f"do_{name}")(argument)

@@ -42,6 +42,8 @@ OPEN_FILES = 256
 PAUSE_FIRST_S, PAUSE_MOST_S = 0.2, 30.0
 #: How long a process may take to be started, in seconds.
 START_S = 10.0
+#: A call waits for this share of its time for a process to be started; the rest is the call's own.
+START_SHARE = 0.7
 #: By how much later than the gateway the kernel ends a call that goes on for too long, in seconds.
 KERNEL_LATER_S = 2.0
 
@@ -53,7 +55,8 @@ class Spec:
     """What a runner is to run, and its bounds: times in seconds.
 
     ``patience_s``: for how long after its deadline a change may go on before its process is killed; the gateway waits
-    no longer for it, its outcome is asked for. ``read_s`` gives the time of a hook that reads.
+    no longer for it, its outcome is asked for. ``most``: processes at a time. ``read_s`` gives the time of a hook that
+    reads.
     """
 
     adapter: type
@@ -63,6 +66,7 @@ class Spec:
     patience_s: float
     memory_bytes: int
     cpu_s: float
+    most: int
     read_s: Callable[[str], float]
 
 
@@ -170,6 +174,18 @@ class Process:
         self.channel.close()
 
 
+class _Start:
+    """A process that is being started; ``left`` once nobody waits for it any more."""
+
+    __slots__ = ("done", "error", "left", "process")
+
+    def __init__(self) -> None:
+        self.done = threading.Event()
+        self.process: Process | None = None
+        self.error: AdapterError | None = None
+        self.left = False
+
+
 class Runner:
     """An adapter that lives in processes of its own: as many as calls run side by side."""
 
@@ -179,7 +195,7 @@ class Runner:
         self._idle: list[Process] = []
         self._call = threading.local()
         self._ended_badly, self._not_before = 0, 0.0
-        self._closed = False
+        self._starting, self._closed = 0, False
 
     def relay(self, hooks: frozenset[str]) -> Mapping[str, Callable[..., Any]]:
         """A caller for each hook, with the arguments that the hook has."""
@@ -205,7 +221,7 @@ class Runner:
         message: Message = {"hook": hook, "request": request, "call": _handed(call), "seconds": seconds}
         message |= {"grace": spec.grace_s, "cpu_seconds": spec.cpu_s, "tape": wire.recorded()}
         message["longest"] = until - time.monotonic() + KERNEL_LATER_S
-        process = self._take(time.monotonic() + min(seconds, START_S))
+        process = self._take(time.monotonic() + min(seconds * START_SHARE, START_S))
         self._call.journal = call.journal if call is not None else None
         try:
             reply = process.call(message, until)
@@ -239,11 +255,37 @@ class Runner:
                     f"the process of {self.spec.name} ended badly {self._ended_badly} times; next start in {wait:.1f} s"
                 )
                 raise NotSent(text)
+            if self._starting >= self.spec.most:
+                raise NotSent(f"the process of {self.spec.name} is starting")
+            self._starting += 1
+        start = _Start()
+        threading.Thread(target=self._bring_up, args=(start,), daemon=True, name=f"start/{self.spec.name}").start()
+        return self._started(start, until)
+
+    def _bring_up(self, start: _Start) -> None:
+        """Start a process, whose first call may not be able to wait for it: then it is there for the next."""
         try:
-            return Process(self.spec, self._serve, until)
-        except AdapterError:
+            start.process = Process(self.spec, self._serve, time.monotonic() + START_S)
+        except AdapterError as error:
+            start.error = error
             self._bad(None)
-            raise
+        except Exception as error:
+            start.error = NotSent(f"the process of {self.spec.name} cannot be started: {type(error).__name__}")
+            self._bad(None)
+        with self._lock:
+            self._starting -= 1
+            start.done.set()
+            unwanted = start.process if start.left else None
+        if unwanted is not None:
+            self._give_back(unwanted)
+
+    def _started(self, start: _Start, until: float) -> Process:
+        start.done.wait(max(0.0, until - time.monotonic()))
+        with self._lock:
+            start.left = not start.done.is_set()
+        if start.process is not None and not start.left:
+            return start.process
+        raise start.error or NotSent(f"the process of {self.spec.name} is starting")
 
     def _give_back(self, process: Process) -> None:
         with self._lock:
