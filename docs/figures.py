@@ -21,7 +21,7 @@ COUNTED = {
     "simulation": "simulated checkouts",
     "bugs": "planted bugs looked for",
     "matrix": "cells of the fault matrix",
-    "model": "steps of the state machine",
+    "model": "walks of the state machine",
     "kill": "`kill -9`",
     "power": "power cuts",
     "races": "rounds of races",

@@ -18,7 +18,7 @@ from gateway.store.sqlite_tx import SqliteTx
 from tests.simulation import far as fars
 from tests.simulation.plans import Planner, Shop
 from tests.simulation.store import Memory
-from tests.simulation.troubles import START, TIMING, Ids, Mix, Standing, draw_mix
+from tests.simulation.troubles import NEVER, START, TIMING, Ids, Mix, Standing, draw_mix
 
 
 class Ground:
@@ -48,7 +48,7 @@ class Ground:
         self.locks_moved = False
         self.standing: dict[str, Standing] = {}
         self.ops: dict[str, tuple[Row, Op]] = {}
-        self.next_look = 0
+        self.next_look = NEVER
         self.fences: dict[str, int] = {}
         self.sent: dict[str, int] = {}
         self.healed = self.ended = False
