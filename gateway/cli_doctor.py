@@ -98,6 +98,10 @@ def _store(parts: Any, everything: bool) -> int:
     for name in storewide.table_checks():
         wrong += parts.database.read(lambda tx, name=name: storewide.of_tables(tx, name, parts.engine.clock.now()))
     wrong += parts.database.read(storewide.of_campaigns)
+    for merchant in parts.runtime.merchants.values():
+        for connection in parts.runtime.connections(merchant.id):
+            said = parts.database.read(lambda tx, connection=connection: connection.discrepancies(tx))
+            wrong += [storewide.Wrong(f"{merchant.id}/{connection.name}", text) for text in said]
     for each in wrong:
         click.echo(str(each))
     click.echo(f"store: {'all that was asked holds' if not wrong else f'{len(wrong)} violations'}")

@@ -13,7 +13,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, cast
 
-from gateway.domain.call import Call
+from gateway.domain.call import Call, Transaction
 from gateway.domain.common import Query, Step
 from gateway.domain.errors import AdapterError, Misconfigured, NotSent, NotSupported, OutcomeUnknown, PluginError
 from gateway.domain.outcomes import Answer, Change
@@ -178,6 +178,13 @@ class Connection(Readings):
             return self._guard.inline(hook, work, passing=StorageError if self.embedded else ())
         seconds = self._read_seconds(hook) if timeout_s is None else timeout_s
         return self._guarded(hook, work, seconds, tape)
+
+    def discrepancies(self, tx: Transaction) -> list[str]:
+        """What does not add up in an embedded adapter's own tables; nothing of any other."""
+        if not self.embedded:
+            return []
+        self._ready()
+        return list(cast("EmbeddedAdapter", self._adapter).discrepancies(tx))
 
     def check(self) -> None:
         """Ask the adapter whether its system can be reached. Raises ``Misconfigured``, ``NotSent`` or what went wrong.

@@ -5,7 +5,7 @@ Its changes run in the engine's transaction: they are done or undone with it, an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import ClassVar, TypeVar
 
@@ -64,7 +64,7 @@ from gateway.sdk import (
     ValueUntopup,
     hookimpl,
 )
-from plugins.house import coupons, members, stock
+from plugins.house import books, coupons, members, stock
 from plugins.house.ledger import Book, Entry
 from plugins.house.schema import MIGRATIONS
 
@@ -124,6 +124,10 @@ class HouseAdapter(EmbeddedAdapter):
 
     def _now(self) -> datetime:
         return self.context.clock()
+
+    def discrepancies(self, tx: Transaction) -> Sequence[str]:
+        """Accounts that are not what the ledger says."""
+        return books.discrepancies(tx, self.context.merchant)
 
     def check(self) -> None:
         self._read(lambda tx: tx.one("SELECT COUNT(*) AS n FROM house_members"))
