@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.domain.errors import AdapterError, PluginError
+from gateway.domain.errors import AdapterError
 from gateway.engine import crash
 from gateway.engine import outcomes as rules
 from gateway.engine.model import Op, OpState, Saga, Timing
@@ -62,8 +62,7 @@ class Driver:
     def _orphaned(self, saga: Saga, op: Op, now: int) -> None:
         """An intent found on load belongs to a worker that died: its outcome is unknown."""
         if op.state is OpState.INTENT:
-            traits = self.caller.far(saga.merchant, op.connection).traits(op.hook)
-            rules.apply_sent(op, PluginError("the worker that sent this is gone"), None, traits, self.timing, now)
+            rules.orphaned(op, self.caller.far(saga.merchant, op.connection).traits(op.hook), self.timing, now)
 
     # --- the rounds --------------------------------------------------------------------------------------------------
 

@@ -348,9 +348,13 @@ class Timing:
         return max(1, min(self.call, self.hold // 2))
 
     def quiet_at(self, op: Op, traits: Traits) -> int:
-        """From when on what was sent for this operation can no longer be on its way: with half a call's time to spare,
-        for an adapter's grace and for a clock that is put forward."""
-        return op.last_sent + self.call + self.call // 2 + self.seconds(traits.max_in_flight_s)
+        """From when on what was sent for this operation can no longer be on its way, with half a call's time to spare
+        for an adapter's grace.
+
+        Counted from when it was given up as well: a clock that was put forward meanwhile makes nothing arrive sooner.
+        """
+        given_up = max(op.last_sent + self.call, int(op.outcome.get("given_up", 0)))
+        return given_up + self.call // 2 + self.seconds(traits.max_in_flight_s)
 
     def backoff(self, attempts: int) -> int:
         """The pause after so many attempts."""

@@ -51,7 +51,14 @@ def apply_sent(
             op.outcome["error"] = f"{type(result).__name__}: {result}"
             op.next_at = now + timing.backoff(op.attempts)
         case _:
+            op.outcome["given_up"] = now
             _unknown(op, result, traits, timing, now)
+
+
+def orphaned(op: Op, traits: Traits, timing: Timing, now: int) -> None:
+    """An intent found on load belongs to a worker that died, or that still lives and may send until its deadline."""
+    apply_sent(op, PluginError("the worker that sent this is gone"), None, traits, timing, now)
+    op.outcome["given_up"] = now + timing.call
 
 
 def apply_answer(
@@ -131,4 +138,4 @@ def _unknown(op: Op, error: AdapterError | Any, traits: Traits, timing: Timing, 
 
 
 def _kept(op: Op) -> dict[str, Any]:
-    return {name: op.outcome[name] for name in ("asked", "maybe") if name in op.outcome}
+    return {name: op.outcome[name] for name in ("asked", "maybe", "given_up") if name in op.outcome}
