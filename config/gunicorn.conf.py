@@ -2,8 +2,10 @@
 
 import ctypes
 import gc
+import hashlib
 import os
 import shutil
+import stat
 import subprocess
 import sys
 import tomllib
@@ -13,8 +15,26 @@ from pathlib import Path
 FILE = Path(os.environ.setdefault("GATEWAY_CONFIG", str(Path(__file__).with_name("gateway.toml")))).resolve()
 _raw = tomllib.loads(FILE.read_text(encoding="utf-8"))
 
+
+def _metrics_folder() -> Path:
+    """In memory where there is any: the counters are mapped files with holes, and a hole on a full disk kills a worker.
+
+    The name is the same at each start, so that nothing piles up; a folder there that is not ours alone is not used.
+    """
+    name = f"gateway-metrics-{os.geteuid()}-{hashlib.sha256(str(FILE).encode()).hexdigest()[:16]}"
+    folder = Path("/dev/shm") / name  # noqa: S108 - its owner and its rights are looked at
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+        if stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o077:
+            return folder
+    except OSError:
+        pass
+    return FILE.parent / _raw.get("data", "data") / "metrics"
+
+
 # Counters are shared by files; prometheus_client decides at its import, so the folder is named before that.
-METRICS = FILE.parent / _raw.get("data", "data") / "metrics"
+METRICS = _metrics_folder()
 METRICS.mkdir(parents=True, exist_ok=True)
 os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", str(METRICS))
 
@@ -23,7 +43,7 @@ from gateway.runtime.config import read_gateway  # noqa: E402 - after the folder
 _server = read_gateway(FILE).server
 
 bind = f"{_server.host}:{_server.port}"
-worker_class = "gthread"
+worker_class = "gateway.api.worker.Worker"  # threads, and a limit to how long a request may take to arrive
 workers = _server.workers
 threads = _server.threads
 preload_app = False  # connections and threads are made after fork
@@ -42,7 +62,7 @@ def on_starting(server):
     """Counters of processes that are gone would be added for ever."""
     folder = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def when_ready(server):
@@ -53,7 +73,8 @@ def when_ready(server):
 
 
 def on_exit(server):
-    """The console ends with the server."""
+    """The console ends with the server, and so do the counters."""
+    shutil.rmtree(METRICS, ignore_errors=True)
     console = getattr(server, "console", None)
     if console is not None:
         console.terminate()
