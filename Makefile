@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 WORKERS ?= 2
 
-.PHONY: help demo test fast lint types bench simulate bugs matrix model power storage kill kill-nodes races faults soak lock clean schemathesis
+.PHONY: help demo test fast lint types bench simulate bugs matrix model power storage kill kill-nodes races faults faults-systems soak lock clean schemathesis
 
 help:  ## say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -81,9 +81,11 @@ races: $(READY)  ## N= races of many clients over processes, on SQLite and on Po
 faults: $(READY)  ## every fault of every leg under every kind of adapter, and pairs of them, over sockets
 	$(BIN)/python -m tests.long.faults $(TOTAL) $(ARGS)
 
-MINUTES ?= 60
+faults-systems: $(READY)  ## every fault of every industry's legacy system, each in three ways
+	$(BIN)/python -m tests.long.systems $(TOTAL) $(ARGS)
+
 soak: $(READY)  ## MINUTES= of mixed load on a real server; memory, threads, descriptors and files must stay flat
-	$(BIN)/python -m tests.long.soak --minutes $(MINUTES) $(ARGS)
+	$(BIN)/python -m tests.long.soak --minutes $(if $(filter command environment,$(firstword $(origin MINUTES))),$(MINUTES),60) $(ARGS)
 
 schemathesis: $(READY)  ## five minutes of generated requests against a running server
 	$(BIN)/python -m tests.api.fuzz $(ARGS)

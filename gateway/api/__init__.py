@@ -32,6 +32,7 @@ RESOURCES = (merchants, goods, members, checkouts, timeline, refunds, deposits, 
 def install_api(app: Flask, parts: Parts) -> None:
     """Give the app everything that it answers to."""
     app.url_map.strict_slashes = True
+    app.url_map.merge_slashes = False
     app.config["MAX_CONTENT_LENGTH"] = parts.config.server.max_body_bytes + 1  # see read_bytes
     problems.install(app)
     serving.install(app, parts)

@@ -8,7 +8,9 @@ from typing import Any, NoReturn
 from urllib.parse import parse_qsl
 
 from flask import Request
+from werkzeug.exceptions import HTTPException
 
+from gateway.api.arrivals import ARRIVALS
 from gateway.engine.problems import Problem, invalid
 from gateway.store.encoding import dump, dump_sorted
 
@@ -53,9 +55,20 @@ def read_bytes(request: Request, *, keep: bool = False) -> bytes:
     The app's limit is one byte more than is taken: a body in chunks that is longer is silently cut off there.
     """
     most = request.max_content_length = request.max_content_length  # looked up in the app's configuration once
-    raw = request.get_data(cache=keep)
+    environ = request.environ
+    try:
+        raw = request.get_data(cache=keep)
+    except HTTPException:
+        raise
+    except Exception as error:  # what the server's reader of chunks raises has no class that all servers share
+        raise Problem("malformed-json", "the body broke off, or its chunks are not as HTTP has them") from error
+    finally:
+        ARRIVALS.done(environ.get("gunicorn.socket"))
     if most is not None and len(raw) >= most:
         raise Problem("body-too-large", f"this gateway takes {most - 1} bytes at most")
+    length = environ.get("CONTENT_LENGTH")
+    if length and int(length) != len(raw):
+        raise Problem("malformed-json", "the body is shorter than its Content-Length")
     return raw
 
 

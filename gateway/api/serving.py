@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -26,6 +27,10 @@ from gateway.engine.service import Asked
 from gateway.store.journal import dump
 
 _JSON = "application/json"
+#: An address without what a proxy may read otherwise: empty parts, encoded slashes, dots and control characters.
+_ADDRESS = re.compile(
+    r"(?:https?://[^/?#]++)?(?:/(?:[^/%?#\\]++|%(?!2[eEfF]|5[cC]|[01]|7[fF])[0-9A-Fa-f]{2})++)++(?:\?[^#]*+)?\Z"
+)
 #: What every reply carries.
 ALWAYS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
 
@@ -49,7 +54,11 @@ class Gate:
 
     def __call__(self, operation: Operation, request: Request) -> ApiKey:
         """The key. Raises what is wrong with it or with its signature, and ``rate-limited``."""
-        key = self._authenticate(request.environ.get("HTTP_AUTHORIZATION"))
+        environ = request.environ
+        raw = environ.get("RAW_URI")
+        if raw is not None and _ADDRESS.match(raw) is None:
+            raise Problem("not-found", "there is nothing at this address")
+        key = self._authenticate(environ.get("HTTP_AUTHORIZATION"))
         self._rate.take(key.id)
         if operation.guess:
             self.misses.check(key.id, operation.guess)

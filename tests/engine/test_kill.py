@@ -1,11 +1,9 @@
-"""kill -9 of a real server at every named point and at random: nothing acknowledged is lost, nothing happens twice."""
+"""kill -9 of a real server at every named point: nothing acknowledged is lost, nothing happens twice.
+
+At random and under load: ``tests/long``."""
 
 from __future__ import annotations
 
-import os
-import random
-import signal
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.engine.street import TIMES, Street, in_threads, wallet_code
+from tests.engine.street import TIMES, Street, wallet_code
 
 #: Lease + 5 seconds, and the start of a worker under load.
 WITHIN_S = TIMES["lease_s"] + 5.0
@@ -156,54 +154,3 @@ def test_a_sale_is_booked_once_in_the_till(street: Street, point: str) -> None:
     posts = [leg for leg in done["legs"] if leg["name"] == "order/order_post"]
     assert [leg["status"] for leg in posts] == ["ok"], posts
     assert done["receipt"]
-
-
-def test_killed_at_random_under_load(street: Street) -> None:
-    """Eight clients, ten kills: every acknowledged checkout stands, every one ends, the wallet agrees to the fen."""
-    before, stopping = standing(street), threading.Event()
-    made: dict[str, tuple[dict[str, Any], Any]] = {}
-
-    def client(number: int) -> None:
-        for turn in range(1000):
-            if stopping.is_set():
-                return
-            order_no = f"L-{number}-{turn}"
-            request = basket(order_no)
-            made[order_no] = (request, None)
-            made[order_no] = (request, street.post("/checkouts", request, order_no))
-
-    clients = threading.Thread(target=lambda: in_threads(6, client))
-    clients.start()
-    for _ in range(10):
-        time.sleep(random.uniform(0.4, 1.2))
-        alive = street.workers_alive()
-        if alive:
-            os.kill(random.choice(alive), signal.SIGKILL)
-    stopping.set()
-    clients.join(60)
-    _all_ended(street, made, before)
-
-
-def _all_ended(street: Street, made: dict[str, Any], before: tuple[int, ...]) -> None:
-    deadline = time.monotonic() + WITHIN_S + START_S + 10
-    while time.monotonic() < deadline:
-        open_rows = street.rows("SELECT id, state FROM sagas WHERE state NOT IN ('completed', 'failed', 'cancelled')")
-        if not open_rows:
-            break
-        time.sleep(0.3)
-    assert not open_rows, f"{len(open_rows)} of {len(made)} did not end: {open_rows[:5]}"
-    states = {row["number"]: row for row in street.rows("SELECT number, state, id FROM sagas WHERE number LIKE 'L-%'")}
-    acknowledged = {no for no, (_, reply) in made.items() if reply is not None and reply.status_code == 201}
-    lost = [no for no in acknowledged if states.get(no, {"state": "lost"})["state"] != "completed"]
-    assert not lost, lost
-    completed = sum(row["state"] == "completed" for row in states.values())
-    paid = 5990 * 95 // 100 + 1 - 100 - 200  # gold pays 95 %, rounded half up
-    moved = [new - old for old, new in zip(before, standing(street), strict=True)]
-    assert moved[0] == completed * paid, "charged twice, or charged and lost"
-    assert moved[3:] == [-200 * completed, -1000 * completed, 0]
-    assert moved[2] == 0
-    assert street.intact() == "ok"
-    trades = [trade for trade in street.trades().values() if trade["status"] == "TRADE_SUCCESS"]
-    assert len({trade["out_trade_no"] for trade in trades if "out_trade_no" in trade}) in (0, len(trades))
-    server_errors = [no for no, (_, reply) in made.items() if reply is not None and reply.status_code >= 500]
-    assert not [no for no in server_errors if made[no][1].status_code == 500]
