@@ -6,13 +6,16 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Protocol
 
-from flask import Blueprint, Flask, Response, redirect, render_template, request, url_for
+from flask import Blueprint, Flask, Response, abort, redirect, render_template, request, url_for
 
+from gateway.backoffice.evidence import told
 from gateway.backoffice.table import yuan
 from gateway.console import day
 from gateway.console.words import LANGUAGES, Words
 from gateway.engine.basket import business_date
+from gateway.engine.problems import Problem
 from gateway.engine.service import Engine
+from gateway.engine.timeline import timeline
 from gateway.runtime import GatewayConfig, Merchant, Runtime
 
 #: Nothing but our own style sheet; no script at all.
@@ -83,6 +86,10 @@ def console(parts: Parts) -> Blueprint:
     def page() -> str:
         return _page(parts)
 
+    @pages.get("/timeline/<merchant>/<checkout>")
+    def one(merchant: str, checkout: str) -> str:
+        return _timeline(parts, merchant, checkout)
+
     return pages
 
 
@@ -106,6 +113,25 @@ def _page(parts: Parts) -> str:
         names=day.names,
         quantity=day.quantity,
         link=lambda **changed: _link(filters, **changed),
+    )
+
+
+def _timeline(parts: Parts, merchant: str, checkout: str) -> str:
+    """The evidence of one checkout, masked as it was written down."""
+    words, known = Words(_language()), parts.runtime.merchants.get(merchant)
+    try:
+        found = timeline(parts.engine.journal, None, merchant, checkout) if known is not None else None
+    except Problem:
+        found = None
+    if known is None or found is None:
+        abort(404)
+    return render_template(
+        "console/timeline.html",
+        w=words,
+        merchant=merchant,
+        checkout=checkout,
+        number=found["order_no"],
+        lines=told(found, known.timezone, words.language),
     )
 
 

@@ -33,6 +33,7 @@ _WORDS: dict[str, tuple[str, str]] = {
     "fees": ("费用", "Fees"),
     "points_paid": ("积分抵扣", "Points"),
     "rounding": ("抹零", "Rounding"),
+    "timeline": ("时间线与证据", "Timeline and evidence"),
     "receipt": ("小票", "Receipt"),
     "member": ("会员", "Member"),
     "session": ("包厢单", "Session"),

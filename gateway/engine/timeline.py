@@ -32,9 +32,13 @@ _OUTCOMES = {
 }
 
 
-def timeline(journal: Journal, sealer: Sealer, merchant: str, checkout_id: str) -> Json:
-    """Everything that is known of a checkout, as plain values. Raises ``not-found``, also for another tenant's."""
-    sealer.seal()
+def timeline(journal: Journal, sealer: Sealer | None, merchant: str, checkout_id: str) -> Json:
+    """Everything that is known of a checkout, as plain values. Raises ``not-found``, also for another tenant's.
+
+    With a sealer all that has been committed is sealed first; without one nothing is written.
+    """
+    if sealer is not None:
+        sealer.seal()
 
     def unit(tx: Tx) -> Json | None:
         row = sql.saga(tx, checkout_id)

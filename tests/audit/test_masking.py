@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.cli_timeline import told
+from gateway.backoffice.evidence import told
 from gateway.engine.keeping import Keeper
 from gateway.engine.timeline import timeline
 from gateway.sdk.transports.masking import Masker, is_card, mask_numbers

@@ -201,3 +201,15 @@ def test_it_is_served_on_loopback_and_nowhere_else(evening: Evening) -> None:
         run_console(evening.parts, "0.0.0.0")
     with socket.create_server(("127.0.0.1", served.port)):
         pass  # the port is free again
+
+
+def test_one_checkout_has_its_timeline(evening: Evening) -> None:
+    """Whoever is asked about a payment finds what was sent and said, masked, with nothing written by looking."""
+    link = re.search(r'href="(/console/timeline/[^"]*)"', block(page(evening, "?lang=en"), evening.ids["paid"]))
+    assert link is not None
+    reply = evening.client().get(link[1].replace("&amp;", "&"))
+    assert reply.status_code == 200
+    assert "payment_charge" in reply.text and "POST /gateway.do" in reply.text and "order_post" in reply.text
+    assert PHONE not in reply.text and "<script" not in reply.text
+    for wrong in ("/console/timeline/m1/chk_nothing", f"/console/timeline/nobody/{evening.ids['paid']}"):
+        assert evening.client().get(wrong).status_code == 404
