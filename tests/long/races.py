@@ -20,11 +20,13 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from gateway.sdk import Identity, IdentityType, Secret, Transaction
 from gateway.testing.postgres import PostgresServer
@@ -39,6 +41,8 @@ PROCESSES = 8
 #: Rounds side by side at one moment, and in one life.
 SIDE, LIFE = 8, 400
 PRICE, RICH = 1_000, 2_500_000
+#: Rooms of one class in the karaoke house's simulator.
+ROOMS = ("805", "806", "808", "905")
 #: A use is counted for each member; it needs a sale that nothing else in the races comes to.
 CAMPAIGN = """
 [[pricing.campaigns]]
@@ -68,6 +72,8 @@ class Race:
 class Arena(Street):
     """A street without a server: the gateway's processes are the racers."""
 
+    names: Sequence[str] = ("alipay", "ktv", "groupbuy")
+    merchants: Sequence[str] = ("ktv",)
     racers: list[subprocess.Popen[str]] = field(default_factory=list)
     processes: int = PROCESSES
     threads: int = 16
@@ -137,7 +143,7 @@ class Maker:
 
     def __init__(self, arena: Arena, seed: int, clients: int, few: int = 8) -> None:
         self.arena, self.rng, self.clients, self.few = arena, random.Random(seed), clients, few
-        self._ids, self._names = itertools.count(), itertools.count()
+        self._ids, self._names, self._rooms = itertools.count(), itertools.count(), itertools.count()
         self.seed = seed
 
     def all(self, kinds: list[str], tx: Transaction) -> list[Race]:
@@ -239,6 +245,19 @@ class Maker:
             ask["body"]["tenders"] = [{"method": "deposit", "id": "HELD"}]
         return race
 
+    def _room(self, name: str, tx: Transaction) -> Race:
+        """One room of a karaoke house for the same evening."""
+        number = next(self._rooms)
+        day = datetime.now(ZoneInfo("Asia/Shanghai")).replace(hour=20, minute=0, second=0, microsecond=0)
+        begins = day + timedelta(days=1 + number // len(ROOMS))
+        slot = {"resource_id": ROOMS[number % len(ROOMS)], "from": begins.isoformat()}
+        slot["to"] = (begins + timedelta(hours=3)).isoformat()
+        race = self._race(name, self.few, 1)
+        for ask in race.asks:
+            ask["merchant"] = "yinhu"
+            ask["body"] |= {"store_id": "xuhui", "lines": [{"line_id": "room", "sku": "TC03", "slot": slot}]}
+        return race
+
     def before(self, races: list[Race]) -> None:
         """Sell what is to be given back, hold what is to be drawn on."""
         asks: dict[int, tuple[Race, str]] = {}
@@ -260,7 +279,7 @@ class Maker:
                 each["body"] = json.loads(json.dumps(each["body"]).replace("HELD", number))
 
 
-KINDS = ("key", "order", "item", "coupon", "points", "value", "campaign", "refund", "deposit")
+KINDS = ("key", "order", "item", "coupon", "points", "value", "campaign", "refund", "deposit", "room")
 
 
 # --- and what came of them -------------------------------------------------------------------------------------------
