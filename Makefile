@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 WORKERS ?= 2
 
-.PHONY: help demo test fast lint types bench simulate bugs matrix model power storage kill kill-nodes races faults faults-systems soak lock clean schemathesis
+.PHONY: help demo test fast lint types bench simulate bugs matrix model power storage kill kill-nodes races faults faults-systems soak lock clean schemathesis fuzz peers
 
 help:  ## say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -90,10 +90,21 @@ soak: $(READY)  ## MINUTES= of mixed load on a real server; memory, threads, des
 schemathesis: $(READY)  ## five minutes of generated requests against a running server
 	$(BIN)/python -m tests.api.fuzz $(ARGS)
 
+MINUTES ?= 10
+fuzz: $(READY)  ## MINUTES= of coverage-guided fuzzing of every reader of a wire format
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check atheris || echo "no atheris here: plain mutation"
+	$(BIN)/python -W ignore -m tests.sdk.fuzz --minutes $(MINUTES) $(ARGS)
+
+peers: $(READY)  ## the transports against servers that nobody here wrote: MariaDB, SFTP, SOAP and what else there is
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[soap,iso8583,sftp,dbf,mysql,mssql,serial]' asyncssh spyne
+	test -x var/peers/mariadb/usr/sbin/mariadbd -o -x /usr/sbin/mariadbd || $(BIN)/python -m tests.sdk.mariadb
+	$(BIN)/python -m pytest -n 0 tests/sdk $(ARGS)
+
 lock: $(READY)  ## write requirements.lock anew
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url \
-	  --python-version 3.11 --extra postgres --extra soap --extra qr --extra test setup.py -o requirements.lock
+	  --python-version 3.11 --extra postgres --extra soap --extra qr --extra iso8583 --extra sftp --extra dbf --extra mysql --extra mssql \
+	  --extra serial --extra test setup.py -o requirements.lock
 
 clean:  ## remove what these targets made
 	rm -rf $(VENV) build dist *.egg-info var .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,6 +1,9 @@
 """All that a plugin author imports: the adapter's base, the hooks' requests and records, outcomes, errors, transports.
 
 from gateway.sdk import Adapter, Call, Charge, Done, hookimpl
+
+What needs a library of its own is imported by its place: ``gateway.sdk.transports`` (soap, sql, sftp, serial_port),
+``gateway.sdk.formats``, ``gateway.sdk.signers``, ``gateway.sdk.convert``. docs/sdk.md shows each.
 """
 
 from gateway.domain.call import Call, Transaction
@@ -131,8 +134,13 @@ from gateway.domain.stock import (
 from gateway.domain.traits import AdapterTraits, Freshness, Traits
 from gateway.hookspecs import hookimpl
 from gateway.sdk.adapter import Adapter, Context, EmbeddedAdapter, KeyValue
+from gateway.sdk.parsing import ParseError
 from gateway.sdk.settings import PathField, SecretField, Settings
+from gateway.sdk.transports.drop_folder import DropFolder, drop
+from gateway.sdk.transports.frames import Delimited, FixedSize, LengthPrefixed
 from gateway.sdk.transports.http import Http, HttpReply
+from gateway.sdk.transports.stream import Line
+from gateway.sdk.transports.tcp import TcpConnection, tcp
 
 __all__ = [
     "ActionType",
@@ -170,12 +178,15 @@ __all__ = [
     "CouponVoid",
     "DeclineReason",
     "Declined",
+    "Delimited",
     "DepositPost",
     "DepositVoid",
     "Done",
+    "DropFolder",
     "EmbeddedAdapter",
     "Enrol",
     "Fee",
+    "FixedSize",
     "Freshness",
     "Http",
     "HttpReply",
@@ -183,8 +194,10 @@ __all__ = [
     "IdentityType",
     "InvalidReply",
     "KeyValue",
+    "LengthPrefixed",
     "Level",
     "LevelsRequest",
+    "Line",
     "Link",
     "Member",
     "MemberLookup",
@@ -206,6 +219,7 @@ __all__ = [
     "Original",
     "OutcomeUnknown",
     "Page",
+    "ParseError",
     "PathField",
     "PaymentRefund",
     "Pending",
@@ -248,6 +262,7 @@ __all__ = [
     "StockMove",
     "StockReserve",
     "StockReturn",
+    "TcpConnection",
     "TenderLine",
     "Traits",
     "Transaction",
@@ -259,5 +274,7 @@ __all__ = [
     "ValueReturn",
     "ValueTopup",
     "ValueUntopup",
+    "drop",
     "hookimpl",
+    "tcp",
 ]

@@ -161,6 +161,9 @@ def test_dbf_by_another_library(tmp_path: Path) -> None:
         path.write_bytes(raw[:-cut])
         with pytest.raises(ParseError):
             read_dbf(path)
+    path.write_bytes(raw[:10] + b"\0\0" + raw[12:].replace(b" ", b"*"))  # records of no bytes hold dbfread for ever
+    with pytest.raises(ParseError, match="add up"):
+        read_dbf(path)
     path.write_bytes(b"not a table")
     with pytest.raises(ParseError):
         read_dbf(path)

@@ -48,6 +48,10 @@ def test_frames_both_ways(framing: Framing, body: bytes, frame: bytes) -> None:
     assert framing.cut(frame + frame) == (body, len(frame))
 
 
+def test_a_frame_that_was_broken_off_does_not_take_the_next_one_with_it() -> None:
+    assert Delimited(b"\x03", start=b"\x02").cut(b"\xff\x02ab\x02cd\x03") == (b"cd", 8)
+
+
 @pytest.mark.parametrize(
     ("framing", "buffer"),
     [

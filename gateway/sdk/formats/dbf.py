@@ -31,15 +31,10 @@ def read_dbf(path: Path, *, encoding: str = "gb18030") -> list[dict[str, Any]]:
     Raises ``ParseError`` for what is no whole table, ``NotSent`` if the file or its memo can't be read.
     """
     try:
-        size = path.stat().st_size
-        if size > MOST_BYTES:
-            raise ParseError(f"a table of over {MOST_BYTES} bytes")
+        _check_head(path)
         table = load("dbfread", "dbf").DBF(path, parserclass=_parser(encoding), lowernames=True, encoding="latin-1")
-        head = table.header
-        if head.headerlen + head.numrecords * head.recordlen > size:
-            raise ParseError(f"a table of {head.numrecords} records that is cut off: it may still be written")
         rows = [dict(row) for row in table]
-        announced, found = int(head.numrecords), len(rows) + len(table.deleted)
+        announced, found = int(table.header.numrecords), len(rows) + len(table.deleted)
     except OSError as error:
         raise NotSent(f"the table {path.name} cannot be read: {error.strerror or type(error).__name__}") from None
     except ParseError:
@@ -49,6 +44,27 @@ def read_dbf(path: Path, *, encoding: str = "gb18030") -> list[dict[str, Any]]:
     if announced != found:
         raise ParseError(f"a table of {announced} records that holds {found}: it may still be written")
     return rows
+
+
+def _check_head(path: Path) -> None:
+    """See that a table's sizes agree before dbfread reads it: a record of no bytes would hold it for ever."""
+    size = path.stat().st_size
+    if size > MOST_BYTES:
+        raise ParseError(f"a table of over {MOST_BYTES} bytes")
+    with path.open("rb") as file:
+        head = file.read(32)
+        if len(head) < 32:
+            raise ParseError("not a DBF table: no head")
+        records, start, width = struct.unpack_from("<IHH", head, 4)
+        columns = file.read(max(0, start - 32)).partition(b"\r")[0] if start > 64 else b""
+    found = [columns[at : at + 32] for at in range(0, len(columns) - 31, 32)]
+    if (
+        not found
+        or 1 + sum(column[16] + (column[17] << 8 if column[11:12] == b"C" else 0) for column in found) != width
+    ):
+        raise ParseError("not a DBF table: its columns do not add up to a record")
+    if start + records * width > size:
+        raise ParseError(f"a table of {records} records that is cut off: it may still be written")
 
 
 def _parser(encoding: str) -> Any:

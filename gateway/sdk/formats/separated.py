@@ -94,6 +94,9 @@ class Separated:
 
     def _records(self, lines: list[str]) -> Iterable[tuple[int, list[str]]]:
         kept = ["" if self.comment and line.startswith(self.comment) else line.rstrip("\r") for line in lines]
+        for number, line in enumerate(kept, 1):
+            if "\r" in line or "\0" in line:
+                raise ParseError(f"line {number} holds a carriage return or NUL")
         if not self.quoted:
             yield from ((number, line.split(self.separator)) for number, line in enumerate(kept, 1) if line.strip())
             return

@@ -112,7 +112,8 @@ def xor_with_end(body: bytes) -> bytes:
 class Delimited:
     """A body up to ``end``, after ``start`` if there is one; ``check`` gives bytes that follow ``end`` and must agree.
 
-    Bytes before ``start`` are noise and passed over. A body that holds ``start`` or ``end`` can't be sent.
+    Bytes before the last ``start`` are noise, or a frame that was broken off, and passed over. A body that holds
+    ``start`` or ``end`` can't be sent.
     """
 
     end: bytes
@@ -128,12 +129,13 @@ class Delimited:
         return self.start + body + self.end + (self.check(body) if self.check else b"")
 
     def cut(self, buffer: bytes) -> tuple[bytes, int] | None:
-        begin = buffer.find(self.start) + len(self.start) if self.start in buffer else -1
-        end = buffer.find(self.end, begin) if begin >= 0 else -1
+        first = buffer.find(self.start)
+        end = buffer.find(self.end, first + len(self.start)) if first >= 0 else -1
         if end < 0:
             if len(buffer) > self.limit + len(self.start) + len(self.end):
                 raise ParseError(f"no end of a frame within {self.limit} bytes")
             return None
+        begin = buffer.rfind(self.start, 0, end) + len(self.start) if self.start else 0
         body, after = buffer[begin:end], end + len(self.end)
         if len(body) > self.limit:
             raise ParseError(f"a body of {len(body)} bytes, over {self.limit}")
