@@ -73,8 +73,8 @@ def _said(result: Change | Answer | AdapterError) -> Json:
 
 def birth(row: Mapping[str, Any]) -> str:
     """The digest of what never changes of a saga, from its row."""
-    names = ("id", "kind", "merchant", "store_id", "number", "parent", "amount", "created", "doc")
-    return audit.digest([row[name] for name in names])
+    names = ("id", "kind", "merchant", "store_id", "number", "parent", "amount", "created")
+    return audit.digest_of(dump([row[name] for name in names]), row["doc"])
 
 
 def state(saga: Saga, ops: Sequence[Op]) -> tuple[str, str]:
@@ -84,7 +84,7 @@ def state(saga: Saga, ops: Sequence[Op]) -> tuple[str, str]:
     """
     own, texts = state_texts(saga, ops)
     marks = {"saga": zlib.crc32(own.encode()), "ops": {key: zlib.crc32(text.encode()) for key, text in texts.items()}}
-    return audit.digest([own, *texts.values()]), dump(marks)
+    return audit.digest_of(own, *texts.values()), dump(marks)
 
 
 def state_texts(saga: Saga, ops: Sequence[Op]) -> tuple[str, dict[str, str]]:

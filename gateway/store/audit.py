@@ -75,6 +75,11 @@ def digest(values: Sequence[Any]) -> str:
     return hashlib.sha256(dump(values).encode()).hexdigest()
 
 
+def digest_of(*texts: str) -> str:
+    """The digest of texts of JSON, none of which has a line break in it."""
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()
+
+
 def event_digest(row: Mapping[str, Any] | Row) -> str:
     """The digest of an event's row."""
     names = ("id", "merchant", "subject", "seq", "type", "occurred", "data")
