@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 
 from gateway.engine.model import MAYBE, TERMINAL, Json, Kind, Leg, Op, OpState, Phase, Saga, State
 from gateway.engine.records import op_from, saga_from
+from gateway.engine.redeeming import honoured
 from gateway.engine.requests import tenders_of
+from gateway.engine.words import tender_leg
 from gateway.hookspecs import UNDO_HOOKS
 from gateway.store import journal as sql
 from gateway.store.port import Row, Tx
@@ -77,10 +79,11 @@ def told_as_it_stands(found: Record) -> Iterator[str]:
 
 
 def money_first(found: Record) -> Iterator[str]:
-    """R7, M3: nothing that was held is let go while a payment may still stand."""
+    """R7, M3: nothing that was held is let go while a payment may still stand, but what a replaced tender held."""
     if found.saga.kind is not Kind.CHECKOUT or found.saga.progress.get("late"):
         return
-    gone = [op for op in found.ops if op.hook in _LETTING_GO and _first_turn(op)]
+    replaced = {leg.name for leg in found.saga.legs() if tender_leg(leg) in found.saga.progress.get("replaced", ())}
+    gone = [op for op in found.ops if op.hook in _LETTING_GO and _first_turn(op) and op.leg not in replaced]
     for leg in found.saga.legs():
         charge = found.last(leg.name, leg.hook(Phase.PAY)) if leg.hook(Phase.PAY) else None
         if charge is None or leg.name in found.saga.by_hand() or not gone or not _may_stand(found, leg, charge):
@@ -129,6 +132,14 @@ def ended_or_a_persons_case(found: Record) -> Iterator[str]:
         yield f"L1: {found.saga.state} without a task"
 
 
+def _left_out(found: Record, leg: Leg) -> bool:
+    """Whether this leg was left out with its system down, and provably holds nothing."""
+    hook = leg.hook(Phase.HOLD) or ""
+    held = found.last(leg.name, hook)
+    never = held is None or (held.state is OpState.NOT_SENT and not held.outcome.get("maybe"))
+    return leg.name in found.saga.without() and never
+
+
 def completed_is_whole(found: Record) -> Iterator[str]:
     """M1, O1: completed: every tender that stands is taken and covers the amount, what was held is used, the bill is in
     the till, or a task says what is missing."""
@@ -147,6 +158,8 @@ def completed_is_whole(found: Record) -> Iterator[str]:
             if hook is None or found.open_task(leg.name):
                 continue
             op = found.last(leg.name, hook)
+            if honoured(saga, leg, op) or _left_out(found, leg):
+                continue
             fine = {OpState.OK} if phase is not Phase.POST else {OpState.OK, OpState.PENDING}
             if op is None or op.state not in fine:
                 yield f"{'O1' if phase is Phase.POST else 'M1'}: completed, and {leg.name}/{hook} is {op and op.state}"

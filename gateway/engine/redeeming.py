@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.domain.outcomes import DeclineReason
-from gateway.engine.model import Leg, Op, OpState
+from gateway.engine.model import Leg, Op, OpState, Saga
 from gateway.engine.pursue import DONE, REFUSED, Pursuit, Way
 from gateway.engine.requests import tenders_of
 from gateway.engine.undoing import undo_ways
@@ -22,16 +22,7 @@ class Redeeming(Words):
         if op is not None and op.state is OpState.GONE and op.outcome.get("by_hand") and op.outcome.get("reason"):
             return REFUSED  # a person has said that it will not be done: all is given back
         way = self._pursue(leg, hook)
-        return DONE if way.way is Way.REFUSED and self._honoured(leg, op) else way
-
-    def _honoured(self, leg: Leg, op: Op | None) -> bool:
-        """A coupon that lowered the price and was spent elsewhere meanwhile: the merchant bears it.
-
-        Not a voucher, which pays: honouring it would book money that nobody owes.
-        """
-        if op is None or not leg.name.startswith("coupon:") or self.saga.policy("spent_elsewhere") != "honour":
-            return False
-        return op.outcome.get("reason") in _SPENT
+        return DONE if way.way is Way.REFUSED and honoured(self.saga, leg, op) else way
 
     def _redemption_failed(self, leg: Leg, op: Op | None) -> None:
         """Everything else is known by now: give all back, await another tender, or ask a person."""
@@ -50,6 +41,9 @@ class Redeeming(Words):
 
     def _replace_tender(self, leg: Leg) -> None:
         """Let go what the failed tender still holds, then wait for another one in its place."""
+        failed, known = tender_leg(leg), self.saga.progress.get("replaced", ())
+        if failed not in known:
+            return self._go(self.saga.state, replaced=sorted({*known, failed}))
         unsettled = False
         for part in (each for each in self.legs if tender_leg(each) == tender_leg(leg)):
             for way, op in undo_ways(part, self.ops, self.far(part.connection), self.pursuer):
@@ -57,5 +51,14 @@ class Redeeming(Words):
                 self._take(way)
                 if way.way in (Way.STUCK, Way.REFUSED) or (self._overdue(op) and way.way is not Way.DONE):
                     self._task(part.name, "undo-failed", f"give {part.name} back by hand at {part.adapter}")
-        if not unsettled:
-            self._await_another(leg)
+        return None if unsettled else self._await_another(leg)
+
+
+def honoured(saga: Saga, leg: Leg, op: Op | None) -> bool:
+    """Whether this is a coupon that lowered the price, was spent elsewhere meanwhile, and is borne by the merchant.
+
+    Not a voucher, which pays: honouring it would book money that nobody owes.
+    """
+    if op is None or not leg.name.startswith("coupon:") or saga.policy("spent_elsewhere") != "honour":
+        return False
+    return op.state is OpState.DECLINED and op.outcome.get("reason") in _SPENT

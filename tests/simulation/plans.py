@@ -67,6 +67,7 @@ class Planner:
             "tenders": tenders,
             "legs": [leg.to_json() for leg in legs],
         }
+        merchants_word(doc, random.Random(f"{number}/{amount}/{len(legs)}"))
         return saga_of(Kind.CHECKOUT, saga_id, number, doc, amount, now, State.RESERVING, self.shop.expires_s * 1000)
 
     def tender(self, tender_id: str, amount: int, legs: list[Leg], tenders: list[Json]) -> None:
@@ -91,6 +92,24 @@ class Planner:
     @staticmethod
     def _leg(name: str, connection: str, hooks: dict[Phase, str], params: Json) -> Leg:
         return Leg(name, connection, connection, {phase.value: hook for phase, hook in hooks.items()}, params)
+
+
+def merchants_word(doc: Json, rng: random.Random) -> None:
+    """What this merchant has said about failures and systems that are down; drawn apart, so that old seeds stay."""
+    said: Json = {}
+    if rng.random() < 0.3:
+        said["post_failure"] = "refund"
+    if rng.random() < 0.4:
+        said["redemption_failure"] = rng.choice(("await_tender", "task"))
+    if rng.random() < 0.3:
+        said["spent_elsewhere"] = "honour"
+    if rng.random() < 0.2:
+        said["close_after"] = rng.randrange(2_000, 120_000)
+    for leg in doc["legs"]:
+        if leg["name"] in ("stock", "earn") and rng.random() < 0.3:
+            leg["params"] = {**leg["params"], "when_down": "without"}
+    if said:
+        doc["policy"] = said
 
 
 _METHODS = {"payment": "bank_card", "value": "stored_value", "voucher": "voucher", "cash": "cash"}

@@ -59,7 +59,8 @@ class Watch(Ground):
         row = self.db.rows("SELECT amount, progress, state FROM sagas WHERE id = :id", id=saga_id)
         if not row:
             return
-        if what == "released" and taken and row[0]["state"] not in ("failed", "cancelled", "completed"):
+        alone = '"replaced"' in row[0]["progress"]  # a tender that failed lets its own hold go; another one is awaited
+        if what == "released" and taken and not alone and row[0]["state"] not in ("failed", "cancelled", "completed"):
             raise Violation(f"{saga_id} M3: something was let go while {taken} was taken, in {row[0]['state']}")
         for key, net in self.net(saga_id).items():
             charge = next(s.charges[key] for s in self.systems.values() if key in s.charges)
@@ -114,7 +115,7 @@ class Watch(Ground):
         for system in self.systems.values():
             held = [held for held in system.held.values() if held.saga == saga.id and held.state != "released"]
             legs = [leg for leg in saga.legs() if leg.connection == system.name and leg.hook(Phase.SETTLE)]
-            legs = [leg for leg in legs if leg.name not in saga.progress.get("declined", ())]
+            legs = [leg for leg in legs if leg.name not in (*saga.progress.get("declined", ()), *saga.without())]
             used = [each for each in held if each.state == "used"]
             if len(held) != len(used) or len(used) != (len(legs) if done else 0):
                 wrong.append(f"C2: {saga.state}, and {system.name} has {[h.state for h in held]} for {len(legs)} legs")
