@@ -25,6 +25,13 @@ from gateway.testing.suite import run
 _REPORTS: dict[type, Report] = {}
 
 
+def report_of(profile: type[Profile], *, quick: bool = True) -> Report:
+    """What the suite found of a profile; it runs once a process. ``GATEWAY_CONFORMANCE=full`` overrules ``quick``."""
+    if profile not in _REPORTS:
+        _REPORTS[profile] = run(profile, quick=quick and os.environ.get("GATEWAY_CONFORMANCE") != "full")
+    return _REPORTS[profile]
+
+
 class AdapterConformance(Profile):
     """Subclass it as ``class Test…`` and set ``profile``, or write a profile's methods into the class itself."""
 
@@ -36,10 +43,7 @@ class AdapterConformance(Profile):
     @classmethod
     def report(cls) -> Report:
         """What the suite found; it runs at the first call."""
-        if cls not in _REPORTS:
-            quick = cls.quick and os.environ.get("GATEWAY_CONFORMANCE") != "full"
-            _REPORTS[cls] = run(cls.profile or cls, quick=quick)
-        return _REPORTS[cls]
+        return report_of(cls.profile or cls, quick=cls.quick)
 
     def pytest_generate_tests(self, metafunc: Any) -> None:
         """One test a rule."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import itertools
 import json
 import re
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -406,6 +408,14 @@ def _kept(request: Any) -> Any:
     return replace(request, **gone) if gone else request
 
 
+@cache
+def shared_host() -> Host:
+    """The process of this one that starts far systems; it ends with this one."""
+    host = Host()
+    atexit.register(host.close)
+    return host
+
+
 @dataclass
 class Ground:
     """Where far systems are started: the process that starts them, and one that was started and stopped as the pattern
@@ -420,7 +430,7 @@ class Ground:
     def open(self) -> None:
         if self.profile.simulator is None:
             return
-        self.host = Host()
+        self.host = shared_host()
         self.template = self.folder / "first"
         started = self.host.simulate(self.profile.simulator, self.template, self.profile.options)
         self.host.stop(started["pid"], 15)
@@ -439,13 +449,10 @@ class Ground:
 
     def host_of_children(self) -> Host:
         """The process that starts what is to be killed."""
-        if self.host is None:
-            self.host = Host()
+        self.host = self.host or shared_host()
         return self.host
 
     def close(self) -> None:
-        if self.host is not None:
-            self.host.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

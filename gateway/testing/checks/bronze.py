@@ -135,7 +135,7 @@ def readme(bench: Bench) -> None:
     if len(text) > 200:
         bench.report.shown("readme")
     else:
-        bench.report.refuted("readme", why=f"no README.md of more than a few words in {bench.plugin_folder.name}/")
+        bench.report.not_shown("readme", why=f"no README.md of more than a few words in {bench.plugin_folder.name}/")
     if text and _text(bench, "README.zh.md"):
         bench.report.shown("docs_in_two_languages")
 

@@ -42,7 +42,7 @@ def _changed(bench: Bench, far: Far, hook: str, request: Any) -> None:
     if hook in bench.profile.silent:
         _nothing_done(bench, hook, first, effect)
         return
-    wrong = _wrong(came.answer, request) or unseen or _asked(far, made, came)
+    wrong = _wrong(came.answer, request) or unseen or (_asked(far, made, came) if effect else "")
     if not effect:
         wrong = wrong or "the books show no effect: tally() needs a number that this hook moves"
     if wrong:

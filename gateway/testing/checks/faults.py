@@ -76,7 +76,10 @@ def check(bench: Bench, hook: str) -> None:
         bench.report.shown(RULE, hook, "", f"{tried} faults")
     if tried and not persons:
         bench.report.shown(PERSON, hook, "", f"{tried} faults")
-    if not tried:
+    if not tried and bench.profile.simulator is None:
+        for rule in (RULE, PERSON):
+            bench.report.add(rule, Verdict.EXEMPT, hook, "", "nothing lies between the adapter and its system")
+    elif not tried:
         bench.report.not_shown(RULE, hook, "", "there is nothing between adapter and system to spoil, and no trouble()")
 
 
@@ -122,7 +125,7 @@ def one(bench: Bench, stage: Stage, hook: str, fault: Fault) -> tuple[str | None
     traces = far.profile.traces.get(hook, ())
     now = {name: value for name, value in moved(before, far.quiet()).items() if name in effect or name not in traces}
     expected = {"done": (effect,), "declined": ({},), "undone": ({},), "person": ({}, effect)}[end.kind]
-    if now not in [dict(each) for each in expected]:
+    if not any(_same(now, each, fault) for each in expected):
         stage.renew()
         return f"answered {came}, ended as {end.kind} ({end.way}), and the books show {told(now)}", ""
     return "", f"{end.way} (answered {came})" if end.kind == "person" else ""
@@ -139,6 +142,15 @@ def _booked_wrongly(stage: Stage, made: Made, came: Outcome) -> tuple[str, str]:
 
 def _requested(bench: Bench, stage: Stage, hook: str, fault: Fault) -> Any:
     return bench.profile.trouble(stage.far, hook)[fault.name] if fault.kind == "request" else stage.request()
+
+
+def _same(now: Tally, effect: Tally, fault: Fault) -> bool:
+    """Whether the books show the effect; a request with another amount shows nearly the same."""
+    if fault.kind != "request":
+        return dict(now) == dict(effect)
+    if now.keys() != effect.keys():
+        return False
+    return all(abs(value - effect[name]) * 20 <= abs(effect[name]) for name, value in now.items())
 
 
 def _happened(far: Far, fault: Fault) -> bool:
@@ -164,17 +176,20 @@ def _judged(far: Far, made: Made, came: Outcome, fault: Fault, before: Tally, ef
     if came.kind in ("hung", "plugin_error"):
         return str(came)
     now = moved(before, far.quiet())
+    if fault.name == "error" and came.kind == "declined":
+        return f"a system error is taken for a refusal: {came}"
     if fault.name == "refuse" and not came.not_sent:
         return f"nothing could leave, and the answer is {came}: it must be NotSent"
     traces = far.profile.traces.get(made.hook, ())
-    if not _within({name: value for name, value in now.items() if name not in traces}, effect):
+    beside = {name: value for name, value in now.items() if name not in traces}
+    if not _within(beside, effect) and not _same(beside, effect, fault):
         return f"answered {came}, and the books show {told(now)} instead of {told(effect)}"
     now = {name: value for name, value in now.items() if name not in traces or name in effect}
     if came.not_sent and now:
         return f"NotSent ({came.text}), and the books show {told(now)}"
     if came.kind == "declined" and now:
         return f"{came}, and the books show {told(now)}"
-    if came.kind == "done" and now != dict(effect):
+    if came.kind == "done" and not _same(now, effect, fault):
         return f"done, and the books show {told(now)}"
     return ""
 

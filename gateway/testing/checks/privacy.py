@@ -11,7 +11,6 @@ from typing import Any
 
 from gateway.domain.common import Secret
 from gateway.runtime.answers import CHANGE_HOOKS
-from gateway.sdk.adapter import EmbeddedAdapter
 from gateway.sdk.settings import settings_folder
 from gateway.testing.bench import Bench, moved, told
 from gateway.testing.far import Far, Outcome
@@ -61,8 +60,8 @@ def secrets(bench: Bench) -> None:
     with bench.ground.far() as far, _logged() as lines:
         planted = set(_of_settings(bench, far)) | set(bench.profile.personal())
         seen: list[tuple[str, str]] = []
-        for hook in bench.changes:
-            for fault in ("", "garbage", "half", "reset"):
+        for hook in [name for name in bench.hooks if name in CHANGE_HOOKS]:
+            for fault in ("", "garbage", "half", "reset") if far.line.proxies else ("",):
                 try:
                     request = far.ready(hook)()
                 except (Missing, RuntimeError):
@@ -180,7 +179,7 @@ def parsers(bench: Bench) -> None:
             bench.report.refuted(rule, hook, "a spoilt answer", str(came))
     if tried and not bad:
         bench.report.shown(rule, why=f"{tried} parsers and spoilt answers")
-    elif not tried and issubclass(bench.profile.adapter, EmbeddedAdapter):
+    elif not tried and bench.profile.simulator is None:
         bench.report.add(rule, Verdict.EXEMPT, why="nothing comes to it over a wire")
     elif not tried:
         bench.report.not_shown(rule, why="nothing was parsed: name the parsers in the profile's parsers()")

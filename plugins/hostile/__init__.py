@@ -1,0 +1,1 @@
+"""An adapter that does everything wrong. It has no entry point: nothing loads it but tests that name it."""
