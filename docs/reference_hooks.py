@@ -7,7 +7,7 @@ import enum
 import inspect
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import gateway.hookspecs as specs
@@ -30,6 +30,11 @@ SECTIONS = {
     "gateway.sdk.adapter": "The adapter",
     "gateway.sdk.settings": "Settings",
     "gateway.sdk.transports.http": "HTTP",
+    "gateway.sdk.parsing": "Parsing",
+    "gateway.sdk.transports.tcp": "TCP",
+    "gateway.sdk.transports.stream": "Lines",
+    "gateway.sdk.transports.frames": "Frames",
+    "gateway.sdk.transports.drop_folder": "Drop folders",
 }
 
 
@@ -113,7 +118,7 @@ def records_page() -> Iterator[str]:
         yield ""
         yield f"## {title}"
         for each in sorted(found, key=_line):
-            yield from _record(each)
+            yield from _function(each) if inspect.isfunction(each) else _record(each)
 
 
 def unlisted() -> list[str]:
@@ -121,11 +126,20 @@ def unlisted() -> list[str]:
     return [n for n in sdk.__all__ if getattr(getattr(sdk, n), "__module__", "") not in SECTIONS]
 
 
-def _line(cls: type) -> int:
+def _line(cls: Any) -> int:
     try:
         return inspect.getsourcelines(cls)[1]
     except (OSError, TypeError):
         return sys.maxsize
+
+
+def _function(function: Callable[..., object]) -> Iterator[str]:
+    yield ""
+    yield f"### {function.__name__}"
+    yield ""
+    yield f"`{function.__name__}{inspect.signature(function)}`"
+    yield ""
+    yield markdown(function.__doc__ or "")
 
 
 def _record(cls: type) -> Iterator[str]:
