@@ -51,17 +51,25 @@ class Witness:
         except (OSError, ValueError, TypeError, AttributeError):
             return {}
 
-    def note(self, heads: Heads) -> None:
-        """Take in new heads; a lower one never replaces a higher one. Several processes may do this at once."""
+    def note(self, heads: Heads, holds: Callable[[str, int, str], bool]) -> list[str]:
+        """Take in new heads; a lower one never replaces a higher one. Several processes may do this at once.
+
+        ``holds`` says whether a chain still has a head that is known. One that has not is kept, and its merchant is
+        returned: an older copy was restored, and what was seen of the other must not be forgotten.
+        """
+        lost: list[str] = []
         with self.file.with_suffix(".lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             known = self.read()
             for merchant, (seq, hash) in heads.items():
-                if seq > known.get(merchant, (0, ""))[0]:
+                if merchant in known and not holds(merchant, *known[merchant]):
+                    lost.append(merchant)
+                elif seq > known.get(merchant, (0, ""))[0]:
                     known[merchant] = seq, hash
             temporary = self.file.with_suffix(".tmp")
             temporary.write_text(json.dumps(known, indent=0), encoding="utf-8")
             temporary.replace(self.file)
+        return lost
 
 
 class Sealer:
@@ -86,10 +94,20 @@ class Sealer:
                 break
             heads |= sealed
         if heads and self.witness is not None:
-            try:
-                self.witness.note(heads)
-            except OSError as error:
-                log.warning("the witness file cannot be written", extra={"error": error.strerror})
+            self._note(self.witness, heads)
+
+    def _note(self, witness: Witness, heads: Heads) -> None:
+        try:
+            lost = witness.note(heads, self._holds)
+        except OSError as error:
+            log.warning("the witness file cannot be written", extra={"error": error.strerror})
+            return
+        for merchant in lost:
+            log.error("the chain of evidence lacks a head that was seen", extra={"merchant": merchant})
+
+    def _holds(self, merchant: str, seq: int, hash: str) -> bool:
+        """Whether a chain has this head."""
+        return self._journal.read(lambda tx: audit.hash_at(tx, merchant, seq)) == hash
 
     def _unit(self, tx: Tx) -> dict[str, tuple[int, str]]:
         return audit.seal(tx, self._clock.now(), self.key.sign if self.key is not None else None)

@@ -217,6 +217,13 @@ def head(tx: Tx, merchant: str) -> tuple[int, str]:
     return (0, GENESIS) if row is None else (int(row["seq"]), str(row["hash"]))
 
 
+def hash_at(tx: Tx, merchant: str, seq: int) -> str:
+    """The hash of a merchant's entry; ``""`` if there is none."""
+    sql = "SELECT hash FROM chain WHERE merchant = :merchant AND seq = :seq"
+    row = tx.one(sql, {"merchant": merchant, "seq": seq})
+    return "" if row is None else str(row["hash"])
+
+
 def shown(seq: int, hash: str) -> str:
     """A head as it is shown and kept elsewhere: ``SEQ:HEAD``."""
     return f"{seq}:{hash}"

@@ -14,7 +14,7 @@ from gateway.engine.audit import Anchor, Auditor, anchor_from
 from gateway.engine.sealing import Seal, Witness
 from gateway.store import audit
 from gateway.store.port import Tx, open_database
-from tests.audit.conftest import KEY, Day
+from tests.audit.conftest import KEY, Day, simple
 
 
 def told(findings: Sequence[object]) -> list[str]:
@@ -176,6 +176,14 @@ def test_a_restored_older_file_is_found(tmp_path: Path, day: Day, database_url: 
     found = told(auditor.verify(None, [anchor, Anchor("m1", *seen, source="heads")]))
     assert len(found) == 2
     assert all(f"the chain ends at {old_end}:" in text and "an older copy was restored" in text for text in found)
+    # The shop goes on selling on the old copy, beyond what was seen: the witness must not forget.
+    for order in ("N-new-1", "N-new-2", "N-new-3"):
+        reply, _ = day.house.checkout(simple(order, f"2812345678999{len(order)}{order[-1]}456"))
+        assert reply.status == 201, reply.body
+        day.house.engine.sealer.seal()
+    assert witness.read()["m1"] == seen
+    found = told(auditor.verify(None, [Anchor("m1", *seen, source="heads")]))
+    assert len(found) == 1 and "another entry there: an older copy was restored and went on" in found[0]
     restored.close()
 
 
