@@ -17,12 +17,13 @@ _Identity = tuple[int, int]
 class OpenFile:
     """The database at ``path`` and its WAL, as this process first saw them."""
 
-    __slots__ = ("_database", "_known", "_wal", "_wal_known")
+    __slots__ = ("_database", "_known", "_wal", "_wal_known", "wal_bytes")
 
     def __init__(self, path: Path) -> None:
         self._database, self._wal = str(path), f"{path}-wal"
         self._known: _Identity | None = None
         self._wal_known: _Identity | None = None
+        self.wal_bytes = 0  # how long the WAL was when it was looked at last
 
     def opened(self) -> None:
         """A connection was opened: from now on it is this file."""
@@ -46,9 +47,13 @@ class OpenFile:
 
     def check_all(self) -> None:
         """The same, and remember the WAL. Only under the writer's turn, with its connection open."""
-        self.check()
-        if self._wal_known is None:
-            self._wal_known = _identity(self._wal)
+        if self._known is not None and _identity(self._database) != self._known:
+            raise StorageDown(_GONE.format(self._database))
+        found = _stat(self._wal)
+        now = None if found is None else (found.st_dev, found.st_ino)
+        if self._wal_known is not None and now != self._wal_known:
+            raise StorageDown(_GONE.format(self._wal))
+        self._wal_known, self.wal_bytes = now, 0 if found is None else found.st_size
 
     def there(self) -> bool:
         """Whether both are where they were. As :meth:`check_all`."""
@@ -63,8 +68,12 @@ _GONE = "{} was removed or replaced while in use: put the same file back, or sto
 
 
 def _identity(path: str) -> _Identity | None:
+    found = _stat(path)
+    return None if found is None else (found.st_dev, found.st_ino)
+
+
+def _stat(path: str) -> os.stat_result | None:
     try:
-        found = os.stat(path)  # noqa: PTH116 - twice as fast as Path.stat, at each commit
+        return os.stat(path)  # noqa: PTH116 - twice as fast as Path.stat, at each commit
     except OSError:
         return None
-    return found.st_dev, found.st_ino

@@ -11,7 +11,7 @@ from gateway.store.errors import StorageError
 from gateway.store.health import Health
 from gateway.store.port import Tx
 from gateway.store.room import Room
-from gateway.store.sqlite_writer import Writer
+from gateway.store.sqlite_writer import WAL_MOST_BYTES, Writer
 
 Look = tuple[str, int, int]
 
@@ -25,7 +25,7 @@ def look(path: Path, room: Room, read: Callable[[Callable[[Tx], Look]], Look], w
     except (StorageError, OSError) as error:
         return Health("sqlite", ok=False, version=version, error=f"{path}: {writer.trouble() or error}")
     mode = mode if mode == "wal" else writer.journal_mode
-    low = room.low()
+    low, wal = room.low(), _size(path.with_name(path.name + "-wal"))
     trouble = writer.trouble() or _read_only(path)
     return Health(
         "sqlite",
@@ -34,10 +34,10 @@ def look(path: Path, room: Room, read: Callable[[Callable[[Tx], Look]], Look], w
         version=version,
         journal_mode=mode,
         durable=True,
-        warnings=tuple(_warnings(mode, version, free, low)),
+        warnings=tuple(_warnings(mode, version, free, low, wal)),
         free_bytes=free,
         low=low,
-        wal_bytes=_size(path.with_name(path.name + "-wal")),
+        wal_bytes=wal,
         database_bytes=page_count * page_size,
         ballast=room.has_ballast(),
     )
@@ -57,7 +57,7 @@ def _value(tx: Tx, pragma: str) -> str:
     return str(row[row.keys()[0]])
 
 
-def _warnings(mode: str, version: str, free: int, low: bool) -> list[str]:
+def _warnings(mode: str, version: str, free: int, low: bool, wal: int) -> list[str]:
     found = []
     if not driver.wal_is_safe(driver.VERSION):
         found.append(
@@ -68,6 +68,8 @@ def _warnings(mode: str, version: str, free: int, low: bool) -> list[str]:
             found.append("the file is in WAL mode and could not be changed: stop every other program that has it open")
     elif mode != "wal":
         found.append(f"the journal is {mode}, not WAL: readers and writers wait for each other")
+    if wal > 2 * WAL_MOST_BYTES:
+        found.append(f"the WAL has grown to {wal // 2**20} MiB: some program has been reading for very long")
     if low:
         found.append(f"the disk is almost full ({free // 2**20} MiB left): new work is refused")
     return found

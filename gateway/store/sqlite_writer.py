@@ -25,7 +25,11 @@ from gateway.store.sqlite_errors import translate
 from gateway.store.sqlite_file import OpenFile
 from gateway.store.sqlite_ground import SqliteGround, insist
 
-_WAL_LIMIT_BYTES = 64 * 1024 * 1024
+#: To this length the WAL is cut when it begins anew. Beyond the second one it is made to begin anew: readers that
+#: overlap at all times keep it from doing so by itself.
+_WAL_LIMIT_BYTES, WAL_MOST_BYTES = 32 * 1024 * 1024, 40 * 1024 * 1024
+#: How long to leave readers alone that did not end in time for that, in seconds.
+_RESTART_PAUSE_SECONDS = 0.25
 #: So many pages of 4 KiB are written before they go into the database file: a page that many write goes there once.
 _CHECKPOINT_PAGES = 4000
 #: For how long health tells of a write that failed, in seconds, unless one has succeeded since.
@@ -48,6 +52,7 @@ class Writer:
         self._opening = threading.Lock()
         self._runner = Runner()
         self._trouble: tuple[float, StorageError] | None = None
+        self._restart_at = 0.0
 
     def trouble(self) -> str:
         """Why the last writes failed, if they did so lately; else nothing."""
@@ -128,6 +133,8 @@ class Writer:
                 self.file.check_all()
                 self._transact(SqliteGround(connection, batch.deadline), batch)
                 self._still_there(batch)
+                if self.file.wal_bytes > WAL_MOST_BYTES:
+                    self._restart_wal(connection)
             finally:
                 turn.release()
         except StorageError as error:
@@ -140,6 +147,14 @@ class Writer:
             self.file.check_all()
         except StorageDown as error:
             batch.fail(StorageUnknown(f"while committing: {error}"))
+
+    def _restart_wal(self, connection: driver.Connection) -> None:
+        """Write the WAL into the database and wait for its readers, a tenth of a second at most (``busy_timeout``)."""
+        if time.monotonic() < self._restart_at:
+            return
+        with suppress(driver.DriverError):
+            connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
+        self._restart_at = time.monotonic() + _RESTART_PAUSE_SECONDS
 
     def _look_back(self, batch: Batch) -> None:
         """Remember the trouble for health; a connection whose disk has failed is opened anew.
