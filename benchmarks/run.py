@@ -52,6 +52,7 @@ GOALS = {
     "P8 native, 16 clients": Goal("five-step checkouts/s, group commit / a commit each", 3, 4),
     "P8 +1 ms, 16 clients": Goal("the same with an fsync 1 ms slower", 7, 7.6),
     "P8 +1 ms, 64 clients": Goal("the same with 64 clients", 20, 23),
+    "P10": Goal("longest wait of a write, ms: 2 processes × 8 threads that do nothing else", 100, 25, most=True),
     "P11": Goal("checkouts/s all on one SKU / spread over 1,000", 0.9, 1.0),
     "P11 oversold": Goal("pieces sold that were not there", 0, 0, most=True),
     "P13": Goal("ms above 40 ms: three adapters of 20 ms, two rounds, one client", 4, 2, most=True),
@@ -166,10 +167,12 @@ def slow(results: Results, folder: Path) -> None:
 
 
 def journal(results: Results, folder: Path) -> None:
-    """The store by itself: P7 and P8."""
+    """The store by itself: P7, P8 and P10."""
     seconds, rounds = (0.3, 1) if results.quick else (1.5, 3)
     folder.mkdir()
-    results.store = store.steps(folder, seconds, rounds) | store.checkouts(folder, seconds, rounds)
+    waits = store.waits(folder, 5 if results.quick else 60, 1)
+    results.store = store.steps(folder, seconds, rounds) | store.checkouts(folder, seconds, rounds) | waits
+    results.ratio("P10", next(iter(waits.values())))
     for name, value in results.store.items():
         if name.startswith("P7"):
             results.ratio("P7", value)
