@@ -63,7 +63,6 @@ LINKS = {
     "create_webhook_endpoint": {
         "read_webhook_endpoint": "endpoint_id",
         "rotate_webhook_secret": "endpoint_id",
-        "delete_webhook_endpoint": "endpoint_id",
     },
 }
 INFO = """One call settles a checkout: member price, coupons, points, money, stock or room and the bill in the till.
