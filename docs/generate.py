@@ -17,6 +17,7 @@ import click
 from docs import figures
 from docs.reference_hooks import hooks_page, records_page
 from docs.reference_matrix import matrix_page
+from docs.reference_plugins import plugins_page
 from docs.reference_settings import settings_page
 from gateway.api import RESOURCES
 from gateway.api.openapi import slugs_of
@@ -196,6 +197,7 @@ PAGES: dict[str, Callable[[], Iterator[str]]] = {
     "commands.md": commands_page,
     "routes.md": routes_page,
     "matrix-of-faults.md": matrix_page,
+    "matrix.md": plugins_page,
 }
 
 
