@@ -33,6 +33,8 @@ class Node:
     port: int
     log: Path
     process: subprocess.Popen[bytes] | None = None
+    #: How long its last start took, in seconds: how busy the machine is with others.
+    start_s: float = 0.0
 
     @property
     def url(self) -> str:
@@ -45,11 +47,13 @@ class Node:
 
     def wait(self) -> None:
         """Until it answers. Raises ``RuntimeError`` with the end of its log if it does not."""
-        deadline = time.monotonic() + START_S
+        began = time.monotonic()
+        deadline = began + START_S
         while not self.answers():
             if time.monotonic() > deadline or self.process is None or self.process.poll() is not None:
                 raise RuntimeError(f"the node did not start: {self.log.read_text(errors='replace')[-2000:]}")
             time.sleep(0.05)
+        self.start_s = time.monotonic() - began
 
     def answers(self) -> bool:
         with suppress(requests.RequestException):
