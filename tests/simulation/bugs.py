@@ -12,11 +12,11 @@ from unittest.mock import patch
 
 from gateway.domain.errors import AdapterError, NotSent
 from gateway.domain.outcomes import Declined
-from gateway.engine import closing, decide, driver, pursue
+from gateway.engine import closing, decide, driver, pursue, redeeming
 from gateway.engine import outcomes as rules
 from gateway.engine.model import OpState, Phase, State
 from gateway.engine.pursue import DONE, Pursuit, Way
-from gateway.store import holds
+from gateway.store import holds, uses
 from gateway.store import journal as sql
 
 Patch = Callable[[], Any]
@@ -53,8 +53,7 @@ def wrap(target: Any, name: str, around: Callable[..., Any]) -> Patch:
 
 def step(state: State, around: Callable[..., Any]) -> Patch:
     """Replace what is decided in one state."""
-    original = decide._SELLING[state]
-    return lambda: patch.dict(decide._SELLING, {state: lambda decider: around(original, decider)})
+    return wrap(decide._Decider, decide._SELLING[state], around)
 
 
 # --- the journal -----------------------------------------------------------------------------------------------------
@@ -249,6 +248,34 @@ bug(
     "confirm-not-needed",
     "the sale completes before what was held is used",
     step(State.SETTLING, lambda original, self: self._go(State.POSTING, posting_since=self.now)),
+)
+
+# --- the merchant's policies -----------------------------------------------------------------------------------------
+
+
+def _honours_all(original: Any, saga: Any, leg: Any, op: Any) -> bool:
+    return op is not None and op.outcome.get("reason") in redeeming._SPENT
+
+
+def _down_if_unclear(original: Any, self: Any, op: Any, way: Any) -> str:
+    found: str = original(self, op, way)
+    return "unavailable" if found == "unresolved" else found
+
+
+bug(
+    "honours-vouchers",
+    "a voucher that was spent elsewhere counts as paid, as a coupon that is honoured does",
+    wrap(redeeming, "honoured", _honours_all),
+)
+bug(
+    "without-what-may-be-held",
+    "a part that may be left out while its system is down is left out though it may be held there",
+    wrap(decide._Decider, "_hold_given_up", _down_if_unclear),
+)
+bug(
+    "campaign-not-counted",
+    "a campaign's uses are counted, and its limit is not asked about",
+    wrap(uses, "hold", lambda hold, tx, use, limits, now: hold(tx, use, {}, now)),
 )
 
 __all__ = ["BUGS", "planted"]

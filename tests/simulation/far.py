@@ -195,8 +195,11 @@ class FarSystem:
 
     def _confirm(self, key: str, request: Any, saga: str, now: int) -> Change:
         held = self.held.get(request.original.key)
-        if held is None or held.state != "held" or self._refuses():
+        if held is None or held.state != "held":
             return Declined(code="not-held")
+        if self._refuses():  # somebody has used it elsewhere: it is not ours to give back
+            held.state = "released"
+            return Declined(reason=DeclineReason.COUPON_EXHAUSTED, code="spent-elsewhere")
         held.state = "used"
         return Done(ref=key)
 
@@ -226,6 +229,8 @@ class FarSystem:
         return Done(ref=key, amount=getattr(request, "amount", None))
 
     def _order_post(self, key: str, request: Any, saga: str, now: int) -> Change:
+        if self._refuses():
+            return Declined(code="day-closed")
         self.posted[saga] = self.posted.get(saga, 0) + 1
         if self.profile.deferred:
             self.due[key] = now + 30_000

@@ -18,7 +18,7 @@ from gateway.store.sqlite_tx import SqliteTx
 from tests.simulation import far as fars
 from tests.simulation.plans import Planner, Shop
 from tests.simulation.store import Memory
-from tests.simulation.troubles import NEVER, START, TIMING, Ids, Mix, Standing, draw_mix
+from tests.simulation.troubles import NEVER, START, TIMING, Ids, Mix, Standing, draw_mix, draw_policy
 
 
 class Ground:
@@ -79,6 +79,9 @@ class Ground:
             till=system("till", "till", fars.POSTING),
             coupon_codes=3,
             expires_s=rng.choice((60, 300, 900)),
+            policy=draw_policy(rng),
+            without=frozenset(part for part in ("stock", "coupon", "points", "earn") if rng.random() < 0.2),
+            uses_most=rng.choice((0, 0, 1, 2, 100)),
         )
 
     def now(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.engine.model import Json, Kind, Leg, Phase, Saga, State
@@ -26,6 +26,10 @@ class Shop:
     till: str
     coupon_codes: int
     expires_s: int
+    #: What the merchant's policy says, as a checkout keeps it; the parts that it can do without; its campaign's limit.
+    policy: Json = field(default_factory=dict)
+    without: frozenset[str] = frozenset()
+    uses_most: int = 0
 
 
 class Planner:
@@ -46,6 +50,8 @@ class Planner:
         if rng.random() < 0.3:
             params = {"member_ref": "m1", "points": 10, "worth_amount": 10}
             legs.append(self._leg("points", self.shop.points, _HOLD["points"], params))
+        if self.shop.uses_most and rng.random() < 0.7:
+            legs.append(self._campaign_use())
         for index in range(rng.choice((1, 1, 1, 2))):
             share = amount if index else (amount if rng.random() < 0.7 else amount // 2)
             share = min(share, amount - sum(tender["amount"] for tender in tenders))
@@ -65,10 +71,23 @@ class Planner:
             "quote": quote_of(amount),
             "lines": [],
             "tenders": tenders,
-            "legs": [leg.to_json() for leg in legs],
+            "policy": self.shop.policy,
+            "legs": [self._may_be_missing(leg).to_json() for leg in legs],
         }
-        merchants_word(doc, random.Random(f"{number}/{amount}/{len(legs)}"))
         return saga_of(Kind.CHECKOUT, saga_id, number, doc, amount, now, State.RESERVING, self.shop.expires_s * 1000)
+
+    def _may_be_missing(self, leg: Leg) -> Leg:
+        """The leg, marked if the merchant sells without it while its system is down."""
+        if leg.name.partition(":")[0] not in self.shop.without:
+            return leg
+        return leg._replace(params={**leg.params, "when_down": "without"})
+
+    def _campaign_use(self) -> Leg:
+        """One use of a campaign that has a limit and a budget: counted in the gateway's own books."""
+        params: Json = {**_code("CAMP"), "campaign": "CAMP", "version": "1", "member": "m1", "times": 1}
+        params |= {"business_date": SITE["business_date"], "worth_amount": 5, "benefits": [["campaign", "CAMP"]]}
+        params["limits"] = {"total": self.shop.uses_most, "budget_amount": 5 * self.shop.uses_most}
+        return self._leg("use:CAMP", OWN, _HOLD["coupon"], params)
 
     def tender(self, tender_id: str, amount: int, legs: list[Leg], tenders: list[Json]) -> None:
         """One tender more: a wallet or card mostly; stored value, a voucher that is locked here, cash."""
@@ -92,24 +111,6 @@ class Planner:
     @staticmethod
     def _leg(name: str, connection: str, hooks: dict[Phase, str], params: Json) -> Leg:
         return Leg(name, connection, connection, {phase.value: hook for phase, hook in hooks.items()}, params)
-
-
-def merchants_word(doc: Json, rng: random.Random) -> None:
-    """What this merchant has said about failures and systems that are down; drawn apart, so that old seeds stay."""
-    said: Json = {}
-    if rng.random() < 0.3:
-        said["post_failure"] = "refund"
-    if rng.random() < 0.4:
-        said["redemption_failure"] = rng.choice(("await_tender", "task"))
-    if rng.random() < 0.3:
-        said["spent_elsewhere"] = "honour"
-    if rng.random() < 0.2:
-        said["close_after"] = rng.randrange(2_000, 120_000)
-    for leg in doc["legs"]:
-        if leg["name"] in ("stock", "earn") and rng.random() < 0.3:
-            leg["params"] = {**leg["params"], "when_down": "without"}
-    if said:
-        doc["policy"] = said
 
 
 _METHODS = {"payment": "bank_card", "value": "stored_value", "voucher": "voucher", "cash": "cash"}

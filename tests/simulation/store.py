@@ -16,7 +16,19 @@ from gateway.store.schema import MIGRATIONS
 from gateway.store.sqlite_tx import SqliteTx
 
 T = TypeVar("T")
-TABLES = ("attempts", "unsealed", "ops", "events", "tasks", "idempotency", "holds", "settlement_entries", "sagas")
+TABLES = (
+    "attempts",
+    "unsealed",
+    "ops",
+    "events",
+    "tasks",
+    "idempotency",
+    "holds",
+    "settlement_entries",
+    "campaign_uses",
+    "campaign_counters",
+    "sagas",
+)
 
 
 class Memory:

@@ -6,7 +6,7 @@ import itertools
 import random
 from dataclasses import dataclass, field
 
-from gateway.engine.model import State, Timing
+from gateway.engine.model import Json, State, Timing
 from tests.simulation import far as fars
 
 START = 1_800_000_000_000
@@ -62,6 +62,17 @@ def draw_mix(rng: random.Random, without: frozenset[str]) -> Mix:
     share = rng.choice((0.2, 0.4, 0.7))
     kinds = [name for name in TROUBLES if rng.random() < share]
     return Mix({name: TROUBLES[name] * rng.choice((0.1, 0.3, 1.0)) for name in kinds if name not in without})
+
+
+def draw_policy(rng: random.Random) -> Json:
+    """What this world's merchant wants done when something fails after the money; mostly nothing of its own."""
+    said: Json = {
+        "redemption_failure": rng.choice((None, None, "await_tender", "task")),
+        "post_failure": rng.choice((None, None, "refund")),
+        "spent_elsewhere": rng.choice((None, "honour")),
+        "close_after": rng.choice((None, None, 20_000, 90_000)),
+    }
+    return {name: value for name, value in said.items() if value is not None}
 
 
 class Violation(AssertionError):

@@ -5,8 +5,10 @@ from __future__ import annotations
 from gateway.engine import invariants
 from gateway.engine.model import Kind, Op, Phase, Saga, State
 from gateway.engine.records import op_from
+from gateway.engine.redeeming import honoured
 from gateway.engine.requests import tenders_of
 from gateway.store import journal as sql
+from gateway.store import uses
 from gateway.store.port import Row
 from tests.simulation.ground import Ground
 from tests.simulation.troubles import NEVER, Standing, Violation
@@ -52,6 +54,11 @@ class Watch(Ground):
         )
         if taken:
             raise Violation(f"C1: the code {taken[0]['item']} is locked {taken[0]['n']} times")
+        over = self.db.rows(
+            "SELECT campaign, times FROM campaign_counters WHERE times > :most", most=self.shop.uses_most
+        )
+        if over:
+            raise Violation(f"C1: {over[0]['campaign']} is used {over[0]['times']} times of {self.shop.uses_most}")
 
     def _seen(self, saga_id: str, what: str) -> None:
         """M2, M3 at the far systems' own moment: never more money than the price, nothing let go while it is there."""
@@ -97,9 +104,25 @@ class Watch(Ground):
         for system in self.systems.values():
             if system.free < 0:
                 raise Violation(f"C1: {system.name} has given {-system.free} too many")
+        self._uses_at_rest()
         numbers = [self.numbers[row["id"]] for row in self.db.rows("SELECT id FROM sagas")]
         if len(set(numbers)) != len(numbers):
             raise Violation("I2: two sagas for one number")
+
+    def _uses_at_rest(self) -> None:
+        """C1, C2: what is counted of a campaign is the sum of its uses, and no failed checkout has one."""
+        if wrong := uses.drift(self._tx()):
+            raise Violation(f"C1: a counter is not the sum of its uses: {wrong[0]}")
+        held = self.db.rows(
+            "SELECT h.saga_id, h.kind, h.item FROM holds h JOIN sagas s ON s.id = h.saga_id"
+            " WHERE h.state = 'held' AND s.state IN ('completed', 'failed', 'cancelled')"
+        )
+        if held:
+            raise Violation(f"C2: {dict(held[0])} is still held, though its checkout is over")
+        for row in uses.orphans(self._tx()):
+            found = invariants.record(self._tx(), row["saga_id"])
+            if found is None or not found.open_task():
+                raise Violation(f"C2: {row} though the checkout has failed")
 
     def _books(self, found: invariants.Record) -> list[str]:
         """M1, C2, O1 by the far systems' own books."""
@@ -116,6 +139,7 @@ class Watch(Ground):
             held = [held for held in system.held.values() if held.saga == saga.id and held.state != "released"]
             legs = [leg for leg in saga.legs() if leg.connection == system.name and leg.hook(Phase.SETTLE)]
             legs = [leg for leg in legs if leg.name not in (*saga.progress.get("declined", ()), *saga.without())]
+            legs = [leg for leg in legs if not honoured(saga, leg, found.last(leg.name, leg.hook(Phase.SETTLE)))]
             used = [each for each in held if each.state == "used"]
             if len(held) != len(used) or len(used) != (len(legs) if done else 0):
                 wrong.append(f"C2: {saga.state}, and {system.name} has {[h.state for h in held]} for {len(legs)} legs")
