@@ -48,6 +48,10 @@ _goods = itertools.cycle(
         ("K4", "6901000000315"),
         ("K2", "6901000000124"),
         ("K6", "6901000000032"),
+        # Another piece of what there is most of: the whole set of faults takes a hundred pieces.
+        ("K5", "6901000000414"),
+        ("K1", "6901000000018"),
+        ("K2", "6901000000117"),
     )
 )
 
