@@ -51,7 +51,7 @@ _goods = itertools.cycle(
         # Another piece of what there is most of: the whole set of faults takes a hundred pieces.
         ("K5", "6901000000414"),
         ("K1", "6901000000018"),
-        ("K2", "6901000000117"),
+        ("K3", "6901000000216"),
     )
 )
 
