@@ -169,6 +169,7 @@ class LostCommit:
     def __init__(self, connect: Callable[[], socket.socket], *, carried_out: bool) -> None:
         self._connect, self.carried_out = connect, carried_out
         self.armed = False
+        self._swallow, self._swallowed = threading.Event(), threading.Event()
         self._server = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._server.getsockname()[1]
         threading.Thread(target=self._run, daemon=True).start()
@@ -186,10 +187,12 @@ class LostCommit:
             threading.Thread(target=self._back, args=(server, client), daemon=True).start()
             while data := _received(client):
                 if self.armed and b"COMMIT" in data:
-                    client.shutdown(socket.SHUT_RDWR)
                     if self.carried_out:
+                        self._swallowed.clear()
+                        self._swallow.set()
                         server.sendall(data)
-                        time.sleep(0.3)
+                        self._swallowed.wait(5)
+                    client.shutdown(socket.SHUT_RDWR)
                     break
                 server.sendall(data)
             with suppress(OSError):
@@ -197,6 +200,10 @@ class LostCommit:
 
     def _back(self, server: socket.socket, client: socket.socket) -> None:
         while data := _received(server):
+            if self._swallow.is_set():  # the answer to the commit: it is carried out
+                self._swallow.clear()
+                self._swallowed.set()
+                return
             try:
                 client.sendall(data)
             except OSError:
