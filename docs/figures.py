@@ -24,6 +24,7 @@ COUNTED = {
     "model": "walks of the state machine",
     "kill": "`kill -9`",
     "power": "power cuts",
+    "storage": "faults of the storage",
     "races": "rounds of races",
     "soak": "checkouts of a soak",
 }
