@@ -16,7 +16,7 @@ from gateway.app import create_app
 from gateway.cli import main as gateway_command
 from gateway.folders import entry_points
 from gateway.runtime.config import read_gateway
-from gateway.runtime.gateway_config import Server, Timings
+from gateway.runtime.gateway_config import Limits, Server, Timings, Webhooks
 from tests.docs.guides import ROOT, blocks
 
 GUIDES = ("integrator.md", "merchant.md", "platform.md")
@@ -53,7 +53,10 @@ def test_the_example_configuration_shows_the_defaults() -> None:
     """The file says that it holds the defaults, so a reader may delete any line of it."""
     file = ROOT / "config" / "gateway.toml"
     raw, read = tomllib.loads(file.read_text(encoding="utf-8")), read_gateway(file)
-    assert raw["server"] == asdict(Server())
+    assert raw["server"] == {name: value for name, value in asdict(Server()).items() if value is not None}
+    assert raw["limits"] == asdict(Limits())
+    shown = {name: getattr(Webhooks(), name) for name in raw["webhooks"]}
+    assert raw["webhooks"] == {name: list(v) if isinstance(v, tuple) else v for name, v in shown.items()}
     assert raw["engine"] == {name: value for name, value in asdict(Timings()).items() if name in raw["engine"]}
     assert set(raw["engine"]) == set(asdict(Timings()))
     assert read.plugins_allow == ("first-party",)
