@@ -24,7 +24,7 @@ from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 from gateway.domain.call import Call
-from gateway.domain.common import Query, Site, Step
+from gateway.domain.common import Query, Secret, Site, Step
 from gateway.domain.errors import AdapterError, Misconfigured, NotSent, NotSupported, PluginError
 from gateway.domain.messages import NoticeRequest
 from gateway.domain.outcomes import Declined, Done, NotFound, Pending
@@ -35,6 +35,8 @@ from gateway.runtime.hookcheck import implemented_hooks
 from gateway.runtime.relay import build_relay
 from gateway.sdk.adapter import Adapter, EmbeddedAdapter, utc_now
 from gateway.sdk.simulator import HttpReply, HttpRequest, serve_http
+from gateway.sdk.transports.masking import Masker
+from gateway.sdk.transports.recording import Tape
 from gateway.store.migrate import Migration, migrate
 from gateway.store.port import open_database
 from gateway.testing.chains import Made, before
@@ -75,11 +77,11 @@ class Outcome:
 _ANSWERS = {Done: "done", Declined: "declined", Pending: "pending", NotFound: "not_found"}
 
 
-def classed(adapter: str, hook: str, work: Callable[[], Any]) -> Outcome:
+def classed(adapter: str, hook: str, work: Callable[[], Any], tape: Tape | None = None) -> Outcome:
     """Run a hook as the gateway's guard does, and say what came of it."""
     began = time.monotonic()
     try:
-        answer = outcome(adapter, hook, work)
+        answer = outcome(adapter, hook, work, tape=tape)
     except AdapterError as error:
         kind = "unknown"
         for trouble in (Misconfigured, NotSupported, NotSent, PluginError):
@@ -119,6 +121,8 @@ class Far:
         self._through: dict[str, str] = {}
         self.pid = 0
         self._panel = ""
+        #: What went over the wire, masked as the gateway keeps it; nothing is kept while this is ``None``.
+        self.frames: list[str] | None = None
         self._listener: ThreadingHTTPServer | None = None
         self._heard: list[NoticeRequest] = []
         folder.mkdir(parents=True, exist_ok=True)
@@ -317,7 +321,10 @@ class Far:
 
         def work() -> None:
             began = time.thread_time()
-            found.append(classed(self.adapter.name, hook, lambda: self._called(hook, request, call)))
+            tape = self._tape(request)
+            found.append(classed(self.adapter.name, hook, lambda: self._called(hook, request, call), tape))
+            if tape is not None and self.frames is not None:
+                self.frames.append(str(tape.end()))
             cpu.append(time.thread_time() - began)
 
         began = time.monotonic()
@@ -328,6 +335,14 @@ class Far:
         if not found:
             return Outcome("hung", None, f"did not come back within {took:.1f} s", took, sent)
         return Outcome(found[0].kind, found[0].answer, found[0].text, took, sent, sum(cpu))
+
+    def _tape(self, request: Any) -> Tape | None:
+        """What a call's messages are taken down on, masked as the gateway does."""
+        if self.frames is None:
+            return None
+        secrets_ = [value.reveal() for value in self.adapter.context.settings.values() if isinstance(value, Secret)]
+        code = getattr(request, "auth_code", None)
+        return Tape(Masker(secrets_), code.reveal() if isinstance(code, Secret) else "")
 
     def _called(self, hook: str, request: Any, call: Call | None) -> Any:
         """Call a hook; a change of an embedded adapter in a transaction of the database, as the engine does."""

@@ -66,6 +66,8 @@ class RestaurantProfile(Profile):
     options: ClassVar[Mapping[str, str]] = {"soldout_every_s": "0"}
     store_id = "sh-01"
     leaves: ClassVar[Mapping[str, tuple[str, ...]]] = {"order_post": ("open", "settled")}
+    #: A bill is opened again while dishes are taken off it.
+    traces: ClassVar[Mapping[str, tuple[str, ...]]] = {"order_return": ("open",)}
 
     def settings(self, far: Far) -> Mapping[str, Any]:
         return {
