@@ -16,6 +16,7 @@ class AlipayProfile(Profile):
 
     adapter = AlipayAdapter
     simulator = AlipaySimulator
+    settle_s = 1.0
     options: ClassVar[Mapping[str, str]] = {"bill_ready": "at_once", "password_after_s": "0.2"}
 
     def settings(self, far: Far) -> Mapping[str, Any]:

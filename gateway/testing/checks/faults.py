@@ -91,7 +91,7 @@ def _faults(bench: Bench, stage: Stage, hook: str) -> Iterator[Fault]:
             continue
         yield from (Fault(name, "network", at=number) for number in at if name != "refuse" or number == 1)
     known = stage.far.knows
-    panel = {name: PANEL[name] for name in (QUICK_PANEL if bench.quick and messages else PANEL)}
+    panel = {name: PANEL[name] for name in (QUICK_PANEL if bench.quick else PANEL)}
     for name, value in {**panel, **bench.profile.faults}.items():
         if name in known:
             yield Fault(name, "panel", value=value)
