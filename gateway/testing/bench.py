@@ -12,7 +12,8 @@ from typing import Any
 from gateway.domain.traits import Traits
 from gateway.runtime.answers import CHANGE_HOOKS
 from gateway.runtime.hookcheck import implemented_hooks
-from gateway.testing.far import Far, Ground
+from gateway.testing.far import Far
+from gateway.testing.ground import Ground
 from gateway.testing.ladder import Report
 from gateway.testing.profile import Profile
 

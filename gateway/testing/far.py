@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import itertools
 import json
 import re
@@ -13,9 +12,8 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
-from functools import cache
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -423,52 +421,4 @@ def _kept(request: Any) -> Any:
     return replace(request, **gone) if gone else request
 
 
-@cache
-def shared_host() -> Host:
-    """The process of this one that starts far systems; it ends with this one."""
-    host = Host()
-    atexit.register(host.close)
-    return host
-
-
-@dataclass
-class Ground:
-    """Where far systems are started: the process that starts them, and one that was started and stopped as the pattern
-    of all others, so that what takes long (keys, first books) is done once."""
-
-    profile: Profile
-    folder: Path
-    host: Host | None = None
-    template: Path | None = None
-    _count: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
-
-    def open(self) -> None:
-        if self.profile.simulator is None:
-            return
-        self.host = shared_host()
-        self.template = self.folder / "first"
-        started = self.host.simulate(self.profile.simulator, self.template, self.profile.options)
-        self.host.stop(started["pid"], 15)
-
-    def start(self, merchant: str = "test") -> Far:
-        return Far(self.profile, self.folder / f"far{next(self._count)}", self.host, self.template, merchant)
-
-    @contextmanager
-    def far(self, merchant: str = "test") -> Iterator[Far]:
-        """A far system that has just started, with an adapter on it."""
-        made = self.start(merchant)
-        try:
-            yield made
-        finally:
-            made.stop()
-
-    def host_of_children(self) -> Host:
-        """The process that starts what is to be killed."""
-        self.host = self.host or shared_host()
-        return self.host
-
-    def close(self) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-
-__all__ = ["Far", "Ground", "Outcome", "Plan", "classed"]
+__all__ = ["Far", "Outcome", "Plan", "classed", "open_books"]

@@ -7,7 +7,6 @@ same for one that speaks to two servers.
 
 from __future__ import annotations
 
-import random
 import re
 import selectors
 import socket
@@ -18,6 +17,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
+
+from gateway.testing.spoiling import STATUS, spoilt
 
 LOOPBACK = "127.0.0.1"
 #: A reply is whole once its server has been silent for so long, in seconds.
@@ -251,7 +252,7 @@ class _Link:
                 return False
             case "double":
                 _send_alone(self.proxy.server_port, bytes(self.request))
-        self.client.sendall(_spoilt(plan, reply, stale))
+        self.client.sendall(spoilt(plan.fault, reply, stale, plan.seed))
         return plan.fault == "double"
 
     def _wait_for_end(self) -> None:
@@ -293,7 +294,7 @@ class _Link:
 
     def status(self, plan: Plan, data: bytes) -> bool:
         _until_silent(self.client)
-        self.client.sendall(_STATUS.format(503, "Service Unavailable").encode())
+        self.client.sendall(STATUS.format(503, "Service Unavailable").encode())
         return False
 
     def close(self) -> None:
@@ -306,8 +307,6 @@ class _Link:
 
 
 _HTTP = re.compile(rb"[A-Z]+ \S+ HTTP/1\.[01]\r\n")
-_STATUS = "HTTP/1.1 {} {}\r\nContent-Type: text/html\r\nContent-Length: 13\r\nConnection: close\r\n\r\n<html></html>"
-_GARBAGE = b"<html>\xff\xfe\x00 502 \x81\r\n"
 _AT_REQUEST: dict[str, Callable[[_Link, Plan, bytes], bool]] = {
     "swallow": _Link.swallow,
     "kill_before": _Link.swallow,
@@ -315,55 +314,6 @@ _AT_REQUEST: dict[str, Callable[[_Link, Plan, bytes], bool]] = {
     "cut": _Link.cut,
     "status_before": _Link.status,
 }
-
-
-def _spoilt(plan: Plan, reply: bytes, stale: bytes) -> bytes:
-    head, body = _split(reply)
-    match plan.fault:
-        case "half":
-            return head + body[: len(body) // 2]
-        case "garbage":
-            return head + (_GARBAGE * (len(body) // len(_GARBAGE) + 1))[: len(body)]
-        case "half_character":
-            return head + _torn(body)
-        case "stale":
-            return stale or reply[:1]
-        case "status_after":
-            return _STATUS.format(502, "Bad Gateway").encode()
-        case "mutate":
-            return head + mutated(body, random.Random(plan.seed))  # noqa: S311 - a repeatable choice
-    return reply
-
-
-def _split(reply: bytes) -> tuple[bytes, bytes]:
-    """Head and body of an HTTP reply; of any other, nothing and all."""
-    end = reply.find(b"\r\n\r\n") if reply.startswith(b"HTTP/") else -1
-    return (reply[: end + 4], reply[end + 4 :]) if end >= 0 else (b"", reply)
-
-
-def _torn(body: bytes) -> bytes:
-    """The body with half of its first wide character overwritten, or its last byte if it has none."""
-    at = next((i for i, byte in enumerate(body[:-1]) if byte >= 0x80), len(body) - 2)
-    return body[: at + 1] + b"\xff" + body[at + 2 :] if body else body
-
-
-def mutated(data: bytes, chance: random.Random) -> bytes:
-    """``data`` with a few bytes changed, cut out, doubled or put in: what a fuzzer makes of it."""
-    changed = bytearray(data)
-    for _ in range(chance.randint(1, 4)):
-        at = chance.randrange(len(changed) + 1)
-        match chance.randrange(5):
-            case 0:
-                changed[at : at + 1] = bytes([chance.randrange(256)])
-            case 1:
-                del changed[at : at + chance.randint(1, 8)]
-            case 2:
-                changed[at:at] = changed[at : at + chance.randint(1, 8)]
-            case 3:
-                changed[at:at] = chance.choice([b"\x00", b"\xff\xff", b"-", b"99999999999999999999", b'"', b"|", b"<"])
-            case _:
-                changed = changed[:at]
-    return bytes(changed)
 
 
 def _send_alone(port: int, data: bytes) -> None:

@@ -17,7 +17,7 @@ from gateway.runtime.answers import CHANGE_HOOKS
 from gateway.runtime.capabilities import capabilities
 from gateway.testing.bench import Bench
 from gateway.testing.checks import bronze, contract, faults, kills, ledger, privacy, traits
-from gateway.testing.far import Ground
+from gateway.testing.ground import Ground
 from gateway.testing.ladder import GRADES, RULES, Report
 from gateway.testing.profile import Profile
 

@@ -16,8 +16,9 @@ from gateway.testing.bench import Bench, moved, told
 from gateway.testing.far import Far, Outcome
 from gateway.testing.ladder import Verdict
 from gateway.testing.profile import Missing
-from gateway.testing.proxy import Plan, mutated
+from gateway.testing.proxy import Plan
 from gateway.testing.resolver import resolve
+from gateway.testing.spoiling import mutated
 
 _SHORTEST = 6
 _SPOILT, _QUICK_SPOILT = 24, 6
