@@ -22,6 +22,7 @@ from gateway.api import (
     webhooks,
 )
 from gateway.api.parts import Parts
+from gateway.api.shares import Shares
 
 __all__ = ["install_api"]
 
@@ -35,8 +36,9 @@ def install_api(app: Flask, parts: Parts) -> None:
     app.url_map.merge_slashes = False
     app.config["MAX_CONTENT_LENGTH"] = parts.config.server.max_body_bytes + 1  # see read_bytes
     problems.install(app)
-    serving.install(app, parts)
-    callbacks.install(app, parts)
+    shares = Shares(parts.config.server.threads)
+    serving.install(app, parts, shares)
+    callbacks.install(app, parts, shares)
     pages.install(app)
     health.install(app, parts)
     app.after_request(_finish)

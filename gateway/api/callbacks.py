@@ -6,16 +6,18 @@ from flask import Flask, Response, request
 
 from gateway.api.bodies import read_bytes
 from gateway.api.parts import Parts
+from gateway.api.shares import Shares
 from gateway.domain.messages import NoticeRequest
 
 ROUTE = "/v1/callbacks/<merchant>/<connection>/<token>"
 
 
-def install(app: Flask, parts: Parts) -> None:
+def install(app: Flask, parts: Parts, shares: Shares) -> None:
     """Give the app the address of callbacks."""
 
     def take_callback(merchant: str, connection: str, token: str) -> Response:
-        notice = parts.notices.take(merchant, connection, token, _received())
+        with shares.taken(merchant, len(parts.runtime.merchants)):
+            notice = parts.notices.take(merchant, connection, token, _received())
         return Response(notice.reply, 200, content_type=notice.reply_content_type)
 
     app.add_url_rule(ROUTE, "take_callback", take_callback, methods=["GET", "POST"])

@@ -112,6 +112,11 @@ class Operation:
         return "<merchant>" in self.path
 
     @cached_property
+    def far(self) -> bool:
+        """Whether it may wait for a merchant's systems."""
+        return self.tenant and (self.method != "GET" or "adapter-unavailable" in self.problems)
+
+    @cached_property
     def body_schema(self) -> Request | None:
         return self.body() if self.body else None
 

@@ -18,6 +18,7 @@ from gateway.api.keys import ApiKey
 from gateway.api.limits import MISSES, MissLimit, RateLimit
 from gateway.api.operation import OPERATIONS, Ask, Operation
 from gateway.api.parts import Parts
+from gateway.api.shares import Shares
 from gateway.api.signatures import SignatureCheck, message_of
 from gateway.api.validation import load_body, load_query
 from gateway.engine.model import Json
@@ -45,12 +46,13 @@ class Ready(Response):
 class Gate:
     """What every request goes through before its operation: whose key, how often, signed as it must be."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, shares: Shares) -> None:
         self._authenticate = Authenticator(parts.database)
         self._rate = RateLimit(parts.config.limits, parts.config.server.workers)
         self._verify = SignatureCheck(parts.database, parts.master)
         self._public_url = parts.config.server.public_url
         self.misses = MissLimit(parts.database, parts.config.limits)
+        self.shares = shares
 
     def __call__(self, operation: Operation, request: Request) -> ApiKey:
         """The key. Raises what is wrong with it or with its signature, and ``rate-limited``."""
@@ -68,9 +70,9 @@ class Gate:
         return key
 
 
-def install(app: Flask, parts: Parts) -> None:
+def install(app: Flask, parts: Parts, shares: Shares) -> None:
     """Give the app the routes of all operations."""
-    gate = Gate(parts)
+    gate = Gate(parts, shares)
     for operation in OPERATIONS:
         endpoint = _endpoint(operation, parts, gate)
         app.add_url_rule(operation.path, operation.id, endpoint, methods=[operation.method])
@@ -98,6 +100,14 @@ def _answer(operation: Operation, parts: Parts, gate: Gate, ids: dict[str, str])
     key = gate(operation, request)
     _permit(operation, parts, key, ids)
     ask = Ask(parts, key, ids, {})
+    if not operation.far:
+        return _work(operation, ask, gate, request)
+    with gate.shares.taken(ids["merchant"], len(parts.runtime.merchants)):
+        return _work(operation, ask, gate, request)
+
+
+def _work(operation: Operation, ask: Ask, gate: Gate, request: Request) -> Response:
+    """Read, validate, call, answer."""
     if operation.method != "GET":
         _read_body(operation, ask, request)
     ask.query = load_query(operation.query_schema, read_query(request))
@@ -105,7 +115,7 @@ def _answer(operation: Operation, parts: Parts, gate: Gate, ids: dict[str, str])
         return _response(operation, operation.view(ask))
     except Problem as problem:
         if operation.guess and problem.slug in MISSES:
-            gate.misses.missed(key.id, operation.guess)
+            gate.misses.missed(ask.key.id, operation.guess)
         raise
 
 

@@ -10,15 +10,15 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from gateway.api.keys import create_key
 from gateway.app import build_parts
-from gateway.sdk.simulator import start
+from gateway.sdk.simulator import Running, start
 from plugins.alipay.simulator import AlipaySimulator
 from plugins.ktv.simulator import KtvSimulator
 from tests.api.kit import made_folder, stock_up, write_config
@@ -35,6 +35,9 @@ class Server:
     port: int
     key: str
     log: Path
+    #: The key of another merchant, ``tea``.
+    other: str = ""
+    running: Mapping[str, Running] = field(default_factory=dict)
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, dict[str, str], bytes]:
         with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)) as peer:
@@ -56,7 +59,7 @@ def free_port() -> int:
 
 @contextmanager
 def serving(folder: Path) -> Iterator[Server]:
-    """Start simulators and gunicorn on a new database with one shop stocked up; stop them at the end."""
+    """Start simulators and gunicorn on a new database with two shops stocked up; stop them at the end."""
     port = free_port()
     running = {
         "alipay": start(AlipaySimulator(made_folder(folder / "alipay"), {"password_after_s": "2"})),
@@ -64,15 +67,16 @@ def serving(folder: Path) -> Iterator[Server]:
     }
     file = write_config(folder, running, port, scale="1.0")
     parts = build_parts(file)
-    stock_up(parts, "bun")
-    key, _ = create_key(parts.database, merchants=["bun"])
+    for shop in ("bun", "tea"):
+        stock_up(parts, shop)
+    key, other = (create_key(parts.database, merchants=[shop])[0] for shop in ("bun", "tea"))
     parts.close()
     environ = {**os.environ, "GATEWAY_CONFIG": str(file)}
     environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
     log = folder / "gunicorn.log"
     with log.open("wb") as output:
         process = subprocess.Popen(GUNICORN, cwd=ROOT, env=environ, stdout=output, stderr=output)
-    made = Server(process, port, key, log)
+    made = Server(process, port, key, log, other, running)
     try:
         _await_ready(made)
         yield made
