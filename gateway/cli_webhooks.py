@@ -63,8 +63,9 @@ def webhooks_retry(config: Path, endpoint: str) -> None:
 
     def unit(tx: Any) -> int:
         _need(tx, endpoint)
-        sql.close_tasks(tx, endpoint, now, "tried again by hand")
-        return sql.revive(tx, endpoint, now)
+        count = sql.revive(tx, endpoint, now)
+        parts.relay.cases.close(tx, endpoint, "tried again by hand")
+        return count
 
     with _opened(config) as parts:
         now = parts.engine.clock.now()
@@ -80,8 +81,9 @@ def webhooks_skip(config: Path, endpoint: str) -> None:
 
     def unit(tx: Any) -> int:
         _need(tx, endpoint)
-        sql.close_tasks(tx, endpoint, now, "given up by hand")
-        return sql.skip(tx, endpoint, now)
+        count = sql.skip(tx, endpoint, now)
+        parts.relay.cases.close(tx, endpoint, "given up by hand")
+        return count
 
     with _opened(config) as parts:
         now = parts.engine.clock.now()

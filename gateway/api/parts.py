@@ -72,4 +72,5 @@ class Parts:
             sending.stop()
         self.caller.close()
         self.runtime.close()
+        self.updown.close()
         self.database.close()

@@ -22,9 +22,12 @@ class UpDown:
 
     def __init__(self, database: Database, clock: Clock, ids: Ids) -> None:
         self._database, self._clock, self._ids = database, clock, ids
+        self._closed = False
 
     def __call__(self, connection: Connection, up: bool) -> None:
         """Tell that a connection is up or down, unless that was told last. Raises nothing: calls go on without it."""
+        if self._closed:
+            return
         try:
             self._database.tx(lambda tx: self._tell(tx, connection, up))
         except StorageError as error:
@@ -49,6 +52,10 @@ class UpDown:
             "data": dump(data),
         }
         insert_events(tx, [event])
+
+    def close(self) -> None:
+        """Tell nothing more: a call that comes back after the end must not open the database again."""
+        self._closed = True
 
     def look(self, runtime: Runtime) -> None:
         """Tell of connections that are up although they were told to be down by a process that is no more."""

@@ -23,6 +23,7 @@ class Pool:
         self._busy_seconds = busy_seconds
         self._free = threading.BoundedSemaphore(size)
         self._idle: list[Session] = []
+        self._closed = 0
 
     def take(self) -> Session:
         """A session, to be given back. Raises ``StorageBusy`` when all stay in use, ``StorageDown``."""
@@ -33,7 +34,7 @@ class Pool:
         except IndexError:
             pass
         try:
-            return Session(self._url, self._busy_seconds)
+            return Session(self._url, self._busy_seconds, self._closed)
         except BaseException as error:
             self._free.release()
             if isinstance(error, psycopg.Error):
@@ -41,8 +42,14 @@ class Pool:
             raise
 
     def give_back(self, session: Session) -> None:
-        """Keep the session for the next unit; when it has broken, drop it and all that idle: the server went away."""
+        """Keep the session for the next unit, unless the pool was closed since it was opened.
+
+        When it has broken, drop it and all that idle: the server went away.
+        """
         try:
+            if session.opened_after != self._closed:
+                session.close()
+                return
             if session.settle():
                 self._idle.append(session)
                 return
@@ -52,6 +59,7 @@ class Pool:
             self._free.release()
 
     def close(self) -> None:
-        """Close the sessions that idle."""
+        """Close the sessions that idle now, and those that are in use as they are given back."""
+        self._closed += 1
         while self._idle:
             self._idle.pop().close()

@@ -31,9 +31,10 @@ _MOST_STATEMENTS = 2000
 
 
 class Session:
-    """A connection with its prepared statements."""
+    """A connection with its prepared statements; ``opened_after`` so many closings of its pool."""
 
-    def __init__(self, url: str, busy_seconds: float) -> None:
+    def __init__(self, url: str, busy_seconds: float, opened_after: int = 0) -> None:
+        self.opened_after = opened_after
         self.connection: psycopg.Connection[Any] = psycopg.connect(
             url,
             autocommit=True,

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gateway.store.encoding import dump
 from gateway.store.port import Row, Tx
 
 Json = Mapping[str, Any]
@@ -229,11 +228,6 @@ def skip(tx: Tx, endpoint_id: str, now: int) -> int:
     return len(dead)
 
 
-def close_tasks(tx: Tx, endpoint_id: str, now: int, evidence: str) -> None:
-    """Close the cases about an endpoint."""
-    resolution = dump({"outcome": "settled", "evidence": evidence, "by": "gateway"})
-    sql = (
-        "UPDATE tasks SET status = 'resolved', resolved = :now, resolution = :resolution"
-        " WHERE subject = :subject AND status = 'open'"
-    )
-    tx.execute(sql, {"subject": endpoint_id, "now": now, "resolution": resolution})
+def open_tasks(tx: Tx, endpoint_id: str) -> list[Row]:
+    """The open cases about an endpoint."""
+    return tx.all("SELECT * FROM tasks WHERE subject = :id AND status = 'open' ORDER BY id", {"id": endpoint_id})

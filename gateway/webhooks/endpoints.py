@@ -21,6 +21,7 @@ from gateway.store.encoding import dump
 from gateway.store.port import Database, Row, Tx
 from gateway.webhooks import signing
 from gateway.webhooks.addresses import Forbidden, Resolver, Unresolved, addresses_of, parse, system_resolver
+from gateway.webhooks.cases import Cases
 
 #: How long the answer to "add this endpoint" waits for its host's name, in seconds; every delivery asks again.
 RESOLVE_S = 3.0
@@ -63,6 +64,7 @@ class Endpoints:
     ) -> None:
         self._database, self._clock, self._ids, self._master = database, clock, ids, master
         self._settings, self._resolver = settings, resolver
+        self._cases = Cases(clock, ids)
         self._resolving = threading.Semaphore(RESOLVING_MOST)
 
     def create(self, who: Who, asked: Asked, body: Json) -> Reply:
@@ -94,7 +96,7 @@ class Endpoints:
         def unit(tx: Tx) -> None:
             self._need(tx, who, endpoint_id)
             sql.delete_endpoint(tx, endpoint_id)
-            sql.close_tasks(tx, endpoint_id, self._clock.now(), "the endpoint was removed")
+            self._cases.close(tx, endpoint_id, "the endpoint was removed")
 
         self._database.tx(unit)
 

@@ -20,11 +20,12 @@ from gateway.engine.sealing import Sealer
 from gateway.engine.seams import Clock, Ids
 from gateway.runtime.gateway_config import Webhooks as Settings
 from gateway.runtime.master_key import MasterKey
-from gateway.store import journal, webhooks
+from gateway.store import webhooks
 from gateway.store.encoding import dump
 from gateway.store.port import Database, Row, Tx
 from gateway.webhooks import signing
 from gateway.webhooks.addresses import Forbidden, Resolver, Unresolved, addresses_of, parse, system_resolver
+from gateway.webhooks.cases import Cases
 from gateway.webhooks.sending import NotDelivered, post
 
 log = logging.getLogger("gateway.webhooks")
@@ -38,8 +39,6 @@ PARALLEL, FAILING_AFTER = 6, 3
 BATCH = 200
 #: A pause is shortened by up to this share, so that what failed together does not come back together.
 JITTER = 0.05
-#: How long a person has for a task, in milliseconds.
-TASK_DEADLINE = 24 * 3600 * 1000
 
 _RANDOM = random.SystemRandom()
 
@@ -68,6 +67,7 @@ class Relay:
         self._database, self._clock, self._ids, self._master = database, clock, ids, master
         self._settings, self._resolver = settings, resolver
         self._context: ssl.SSLContext | None = None
+        self.cases = Cases(clock, ids)
         self.sealer = Sealer(database, clock)
         self.sealer.use(lambda: master.derive("audit-chain"))
 
@@ -126,11 +126,17 @@ class Relay:
 
     def deliver(self, job: Job) -> str:
         """Send a delivery and note what became of it: ``delivered``, ``later``, ``dead`` or ``gone``."""
-        outcome = "delivered"
+        return self.note(job, *self.send(job))
+
+    def send(self, job: Job) -> tuple[int, str]:
+        """Send a delivery, without the database; the status, or 0 and what went wrong."""
         if job.event is None:  # nothing of its subject was ever sent anywhere, and it was taken back
-            self._database.tx(lambda tx: webhooks.delivered(tx, job.delivery, self._clock.now()))
-            return outcome
-        status, trouble = self._send(job, event_view(job.event))
+            return 204, ""
+        return self._send(job, event_view(job.event))
+
+    def note(self, job: Job, status: int, trouble: str) -> str:
+        """Write down what became of a delivery: ``delivered``, ``later``, ``dead`` or ``gone``."""
+        outcome = "delivered"
         if status == 410:
             outcome = self._gone(job)
         elif 200 <= status < 300:
@@ -170,7 +176,8 @@ class Relay:
             webhooks.lock(tx, job.endpoint["id"])
             state, next_at = ("dead", now) if dead else ("waiting", now + int(pause * 1000))
             if webhooks.failed(tx, job.delivery, state, next_at, trouble) and dead:
-                self._open_task(tx, job, "webhook-dead", f"an event was tried {tried} times: {trouble}")
+                detail = f"an event was tried {tried} times: {trouble}"
+                self.cases.open(tx, job.endpoint["id"], job.delivery["merchant"], "webhook-dead", detail)
 
         self._database.tx(unit)
         level = logging.ERROR if dead else logging.INFO
@@ -185,27 +192,12 @@ class Relay:
             webhooks.lock(tx, job.endpoint["id"])
             webhooks.failed(tx, job.delivery, "waiting", self._clock.now(), reason)
             if webhooks.disable(tx, job.endpoint["id"], reason):
-                self._open_task(tx, job, "webhook-disabled", f"the endpoint is disabled: {reason}")
+                detail = f"the endpoint is disabled: {reason}"
+                self.cases.open(tx, job.endpoint["id"], job.delivery["merchant"], "webhook-disabled", detail)
 
         self._database.tx(unit)
         log.error("a webhook endpoint is gone", extra={"endpoint": job.endpoint["id"]})
         return "gone"
-
-    def _open_task(self, tx: Tx, job: Job, kind: str, detail: str) -> None:
-        now = self._clock.now()
-        row = {
-            "id": f"tsk_{self._ids.new()}",
-            "merchant": job.delivery["merchant"],
-            "subject": job.endpoint["id"],
-            "leg": job.delivery["merchant"],
-            "kind": kind,
-            "owner": "platform",
-            "detail": detail,
-            "opened": now,
-            "deadline": now + TASK_DEADLINE,
-            "amount": None,
-        }
-        journal.open_task(tx, row)
 
     def run_once(self, most: int = 16) -> int:
         """Take what is new, deliver what is due, here and now; how many were tried."""

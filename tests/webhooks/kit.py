@@ -121,10 +121,11 @@ class Post:
     folder: Path
     settings: Webhooks = field(default_factory=Webhooks)
     resolver: Any = None
+    url: str = ""
 
     def __post_init__(self) -> None:
         self.clock, self.ids = Clock(), TimeOrderedIds()
-        self.database: Database = open_database(f"sqlite:///{self.folder / 'w.db'}")
+        self.database: Database = open_database(self.url or f"sqlite:///{self.folder / 'w.db'}")
         migrate(self.database, [Migration(name, sql) for name, sql in MIGRATIONS])
         self.master = MasterKey(self.folder / "master.key")
         self.counts: dict[str, int] = {}
@@ -178,10 +179,8 @@ class Post:
 
     def next_due(self) -> int | None:
         """When the next delivery may be tried, of those that may not be tried now."""
-        sql = (
-            "SELECT min(max(next_at, lease_until + 1)) AS at FROM webhook_deliveries"
-            " WHERE state = 'waiting' AND max(next_at, lease_until + 1) > :now"
-        )
+        at = "CASE WHEN next_at > lease_until THEN next_at ELSE lease_until + 1 END"
+        sql = f"SELECT min({at}) AS at FROM webhook_deliveries WHERE state = 'waiting' AND {at} > :now"
         row = self.database.read(lambda tx: tx.one(sql, {"now": self.clock.at}))
         return None if row is None or row["at"] is None else int(row["at"])
 
