@@ -14,12 +14,13 @@ from gateway.api.parts import Parts
 from gateway.backoffice.campaigns import pin_campaigns
 from gateway.engine.caller import RuntimeCaller
 from gateway.engine.checkouts import Checkouts
+from gateway.engine.clock import SteadyClock
 from gateway.engine.deposits import Deposits
 from gateway.engine.keeping import Keeper, note_configurations
 from gateway.engine.model import Timing
 from gateway.engine.notices import Notices
 from gateway.engine.refunds import Refunds
-from gateway.engine.seams import SystemClock, TimeOrderedIds
+from gateway.engine.seams import TimeOrderedIds
 from gateway.engine.service import Engine
 from gateway.engine.updown import UpDown
 from gateway.runtime import Discovery, GatewayConfig, Runtime, discover, load_config, migrations, read_gateway
@@ -64,8 +65,9 @@ def build_parts(file: Path) -> Parts:
 def build_engine(config: GatewayConfig, discovery: Discovery, database: Database | None = None) -> Parts:
     """The engine on a configuration that is read; the database's schema is brought up to date."""
     database = open_migrated(config, discovery) if database is None else database
-    pin_campaigns(database, config.merchants.values(), SystemClock().now())
-    clock, ids = SystemClock(), TimeOrderedIds()
+    clock = SteadyClock.of(config.data, database)
+    ids = TimeOrderedIds(clock.about)
+    pin_campaigns(database, config.merchants.values(), clock.now())
     updown = UpDown(database, clock, ids)
     runtime = Runtime(config, discovery, database, listener=updown)
     caller = RuntimeCaller(runtime, clock)
@@ -77,10 +79,12 @@ def build_engine(config: GatewayConfig, discovery: Discovery, database: Database
     relay = Relay(database, clock, ids, master, config.webhooks)
     relay.sealer = engine.sealer
     engine.worker.chores.append(partial(updown.look, runtime))
+    engine.worker.chores.append(clock.look)
     return Parts(
         config=config,
         discovery=discovery,
         database=database,
+        clock=clock,
         runtime=runtime,
         caller=caller,
         engine=engine,

@@ -68,6 +68,8 @@ def _all_around(parts: Any) -> int:
     for name, reason in parts.discovery.failed.items():
         click.echo(f"plugin {name}: {reason}")
     click.echo(f"database: {parts.database.health()}")
+    click.echo(f"clock: {'; '.join(clocks) if (clocks := parts.clock.warnings()) else 'ok'}")
+    bad += len(clocks)
     for merchant in parts.runtime.merchants.values():
         for connection in parts.runtime.connections(merchant.id):
             said = checked(connection)

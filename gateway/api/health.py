@@ -47,6 +47,7 @@ def readiness(parts: Parts) -> Json:
             "warnings": list(database.warnings),
             "error": database.error,
         },
+        "clock": {"apart_ms": parts.clock.apart(), "warnings": list(parts.clock.warnings())},
         "plugins": {"loaded": list(runtime.plugins), "failed": sorted(runtime.failed)},
         "connections": _by_adapter(runtime),
     }

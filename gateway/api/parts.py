@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from gateway.engine.caller import RuntimeCaller
 from gateway.engine.checkouts import Checkouts
+from gateway.engine.clock import SteadyClock
 from gateway.engine.deposits import Deposits
 from gateway.engine.notices import Notices
 from gateway.engine.refunds import Refunds
@@ -28,6 +29,7 @@ class Parts:
     config: GatewayConfig
     discovery: Discovery
     database: Database
+    clock: SteadyClock
     runtime: Runtime
     caller: RuntimeCaller
     engine: Engine

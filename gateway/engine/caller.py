@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 from gateway.domain.call import Call
@@ -126,7 +126,8 @@ class RuntimeCaller:
         op = effect.op
         call = Call(
             key=op.key,
-            deadline=datetime.fromtimestamp(effect.deadline / 1000, UTC),
+            # An adapter measures by the machine's clock; what is left is the same by either.
+            deadline=datetime.now(UTC) + timedelta(milliseconds=effect.deadline - self._clock.now()),
             attempt=op.attempts,
             trace=effect.trace,
             steps=tuple(Step(name=s["name"], ref=s["ref"], done=s["done"]) for s in op.steps) if op.steps else (),

@@ -328,7 +328,7 @@ class Timing:
     backoff_first: int = 500
     backoff_most: int = 60_000
     post_patience: int = 5_000
-    task_after: int = 600_000
+    task_after: int = 480_000
     watch: int = 1_800_000
     inline: int = 15_000
     recovery_every: int = 1_000
@@ -352,9 +352,11 @@ class Timing:
         for an adapter's grace.
 
         Counted from when it was given up as well: a clock that was put forward meanwhile makes nothing arrive sooner.
+        A twentieth more is waited, for a clock that is just being led forward by so much.
         """
         given_up = max(op.last_sent + self.call, int(op.outcome.get("given_up", 0)))
-        return given_up + self.call // 2 + self.seconds(traits.max_in_flight_s)
+        in_flight = self.seconds(traits.max_in_flight_s)
+        return given_up + self.call // 2 + in_flight + in_flight // 20
 
     def backoff(self, attempts: int) -> int:
         """The pause after so many attempts."""

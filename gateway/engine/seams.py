@@ -52,7 +52,7 @@ class Journal(Protocol):
 
 
 class SystemClock:
-    """The machine's clock."""
+    """The machine's clock, which can be turned; the server has a :class:`gateway.engine.clock.SteadyClock`."""
 
     def now(self) -> int:
         return time.time_ns() // 1_000_000
@@ -64,12 +64,13 @@ class TimeOrderedIds:
     Those made by one object within a millisecond count on from the first, so that rows sort as they were made.
     """
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
+    def __init__(self, now: Callable[[], int] | None = None) -> None:
+        """``now``: milliseconds since the epoch, of the clock by which rows get their times."""
+        self._now, self._lock = now or SystemClock().now, threading.Lock()
         self._time, self._process, self._begins, self._count = 0, 0, "", _COUNT_MOST
 
     def new(self) -> str:
-        now, process = time.time_ns() // 1_000_000, os.getpid()
+        now, process = self._now(), os.getpid()
         with self._lock:
             if now > self._time or self._count >= _COUNT_MOST or process != self._process:
                 self._begin(max(now, self._time + (self._count >= _COUNT_MOST)), process)

@@ -85,7 +85,7 @@ class Timings:
     backoff_first_s: float = 0.5
     backoff_most_s: float = 60
     post_patience_s: float = 5
-    task_after_s: float = 600
+    task_after_s: float = 480
     watch_s: float = 1800
     inline_s: float = 15
     recovery_every_s: float = 1

@@ -15,6 +15,7 @@ from typing import Any
 
 from prometheus_client import Counter
 
+from gateway.engine.clock import wall
 from gateway.engine.feed import event_view, events_after
 from gateway.engine.sealing import Sealer
 from gateway.engine.seams import Clock, Ids
@@ -156,7 +157,7 @@ class Relay:
         try:
             target = parse(job.endpoint["url"], self._settings.allow_hosts)
             found = addresses_of(target, self._resolver)
-            headers = signing.headers(secrets, event["id"], now // 1000, body)
+            headers = signing.headers(secrets, event["id"], wall() // 1000, body)  # it is held against the receiver's
             return post(target, found, headers, body, self._tls(), self._settings.timeout_s), ""
         except (Forbidden, Unresolved, NotDelivered) as error:
             return 0, str(error)

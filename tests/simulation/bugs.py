@@ -12,7 +12,7 @@ from unittest.mock import patch
 
 from gateway.domain.errors import AdapterError, NotSent
 from gateway.domain.outcomes import Declined
-from gateway.engine import closing, decide, driver, pursue, redeeming
+from gateway.engine import clock, closing, decide, driver, pursue, redeeming
 from gateway.engine import outcomes as rules
 from gateway.engine.model import OpState, Phase, State
 from gateway.engine.pursue import DONE, Pursuit, Way
@@ -141,6 +141,16 @@ bug(
     "not-sent-after-all",
     "a repeat that could not be sent makes the first one not sent",
     wrap(rules, "apply_sent", _forget_maybe),
+)
+bug(
+    "wall-clock-believed",
+    "the engine goes by a wall clock that is turned under it",
+    over(clock, "led", lambda line, up, right: clock.Line(line.boot, up, right)),
+)
+bug(
+    "clock-taken-at-once",
+    "a clock that was turned is taken over while something is under way",
+    over(clock, "_busy", lambda tx: False),
 )
 bug("any-amount", "an answer about another amount is believed", over(rules, "EXACT", frozenset()))
 

@@ -16,6 +16,7 @@ from gateway.engine.seams import Effect, Outcome
 from gateway.store.port import Row, Tx
 from gateway.store.sqlite_tx import SqliteTx
 from tests.simulation import far as fars
+from tests.simulation.clocks import Clocks
 from tests.simulation.plans import Planner, Shop
 from tests.simulation.store import Memory
 from tests.simulation.troubles import NEVER, START, TIMING, Ids, Mix, Standing, draw_mix, draw_policy
@@ -29,7 +30,8 @@ class Ground:
     ) -> None:
         self.rng = rng = random.Random(seed)
         self.db, self.count = db, checkouts
-        self.now_ms, self.skew = START, 0
+        self.now_ms = START
+        self.clocks = Clocks(lambda: self.now_ms, db)
         self.heap: list[tuple[int, int, Callable[[], None]]] = []
         self.ties = itertools.count()
         self.mix = draw_mix(rng, without) if mix is None else mix
@@ -85,7 +87,7 @@ class Ground:
         )
 
     def now(self) -> int:
-        return self.now_ms + self.skew
+        return self.clocks.clock.now()
 
     def far(self, merchant: str, connection: str) -> Any:
         return self.own if connection == OWN else self.systems[connection]

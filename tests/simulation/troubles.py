@@ -13,7 +13,7 @@ START = 1_800_000_000_000
 TIMING = Timing()
 #: When everything is healed, and until when all must have ended after that (milliseconds).
 HEAL_AFTER = 150_000
-END_WITHIN = 900_000
+END_WITHIN = 600_000
 #: For how long a world goes on after that, for the watches to end (milliseconds).
 LOOKS = 3 * TIMING.watch
 NEVER = 1 << 62

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cached_property
 from typing import Any
 
 from gateway.engine.driver import Duplicate, Lost, Pause, Refused, Work
@@ -19,15 +20,22 @@ from tests.simulation.network import Network
 class Workers(Network):
     """Claims what is due, and runs the driver's steps on it."""
 
+    @cached_property
+    def alive(self) -> set[Worker]:
+        """Those that have a saga in hand."""
+        return set()
+
     def work(self, work: Work, until: int, accept: Any = None, then: Callable[[], None] = lambda: None) -> None:
         """Run the driver's steps on a claimed saga, as a worker would."""
         worker = Worker(self, work.saga.id, then)
+        self.alive.add(worker)
         worker.steps = self.driver.steps(work, until, accept, None)
         self.active += 1
         worker.go(None)
 
     def recover(self) -> None:
-        """What a recovery thread does: look for what is due, claim it, work on it."""
+        """What a recovery thread does: look at the clocks, look for what is due, claim it, work on it."""
+        self.clocks.clock.look()
         if self.now() >= self.next_look:
             for saga_id in self.db.read(lambda tx: sql.due(tx, self.now(), 20)):
                 self.claim(saga_id)
@@ -62,6 +70,8 @@ class Worker:
 
     def go(self, outcomes: list[Outcome] | None) -> None:
         world = self.world
+        if self.steps is None:
+            return None  # the machine fell over meanwhile
         if world.chance("crash"):
             return self.die()
         world.touched.add(self.saga_id)
@@ -103,10 +113,12 @@ class Worker:
 
     def die(self) -> None:
         self.world.crashes += 1
+        self.world.clocks.new_process()
         self.end()
 
     def end(self) -> None:
         self.effects = []
+        self.world.alive.discard(self)
         if self.steps is not None:
             self.steps.close()
             self.steps = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 
+from tests.simulation.clocks import TURNS
 from tests.simulation.platform import Platform
 from tests.simulation.troubles import (
     CALL,
@@ -45,7 +46,8 @@ class World(Platform, Watch):
         for process in range(2):
             self.at(500 * process, self._tick)
         if self.mix["jump"]:
-            self.at(self.rng.randrange(0, HEAL_AFTER), self._jump)
+            for _ in range(self.rng.choice((1, 2, 4))):
+                self.at(self.rng.randrange(0, HEAL_AFTER), self._jump)
         self.at(HEAL_AFTER, self._heal)
         self.run_out()
 
@@ -62,17 +64,30 @@ class World(Platform, Watch):
             self.cancel(number)
 
     def _jump(self) -> None:
-        """Back by as much as you like; forward only by less than what stands between "not found" and "gone"."""
+        """The wall clock is turned, back or forward, by seconds or by a day."""
         self.faults["jump"] += 1
-        self.skew = self.rng.choice((-3_600_000, -30_000, 4_000))
+        self.clocks.skew = self.rng.choice(TURNS)
+        if self.clocks.skew < 0 and self.rng.random() < 0.3:
+            self._start_again()
+
+    def _start_again(self) -> None:
+        """The machine falls over and is started again, with a clock that says what it said long ago."""
+        self.faults["start"] += 1
+        for worker in list(self.alive):
+            worker.die()
+        self.clocks.new_start()
 
     def _heal(self) -> None:
         self.healed = True
         self.db.busy = self.db.unsure = 0.0
         self.at(CALL + 2 * IN_FLIGHT + 90_000, self._right_clock)
 
+    def _end(self) -> int:
+        """By then all must have ended: a customer has until ``expires_s`` to bring another tender."""
+        return START + max(HEAL_AFTER, 20_000 + self.shop.expires_s * 1000) + END_WITHIN
+
     def _right_clock(self) -> None:
-        self.skew = 0
+        self.clocks.skew = 0
 
     def _tick(self) -> None:
         """A recovery thread looks, sleeps, looks again; where nothing can be due it may as well sleep on."""
@@ -83,13 +98,13 @@ class World(Platform, Watch):
             return self.at(max(pause, min(idle, 10_000)), self._tick)
         if self.active:
             return self.at(2_000, self._tick)
-        due, end = self.next_look, START + HEAL_AFTER + END_WITHIN
+        due, end = self.next_look + self.now_ms - self.now(), self._end()
         if self.now_ms < end:
             return self.at(max(500, min(due, end) - self.now_ms), self._tick)
         if not self.ended:
             self.ended = True
             self._must_have_ended()
-        if due is not NEVER and self.now_ms < end + LOOKS:
+        if self.next_look is not NEVER and self.now_ms < end + LOOKS:
             self.at(max(60_000, due - self.now_ms), self._tick)
         return None
 
