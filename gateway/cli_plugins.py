@@ -85,3 +85,43 @@ def check(names: tuple[str, ...], quick: bool, as_json: bool, badge: Path | None
     if record is not None:
         printing.record(reports, record)
     sys.exit(0 if all(report.ok for report in reports) else 1)
+
+
+@plugins.command("new")
+@click.argument("name")
+@click.option(
+    "--family",
+    "families",
+    multiple=True,
+    help="payments, membership, coupons, stock, orders, messages; may be given several times",
+)
+@click.option("--transport", help="http, soap, tcp, database, files, iso8583")
+@click.option(
+    "--to",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(),
+    show_default=True,
+    help="where the package's folder is made",
+)
+def new(name: str, families: tuple[str, ...], transport: str | None, folder: Path) -> None:
+    """Write a package that installs: an adapter that works, the system beside it as a simulator, tests, a grade.
+
+    What is not given as an option is asked. Its protocol is made up; its tests list what is left to fill in.
+    """
+    from gateway.testing.scaffold import FAMILIES, NoSuchPlugin, Wanted, sensible, write
+    from gateway.testing.scaffold.families import TRANSPORTS
+
+    transport = transport or click.prompt("How is the system reached", type=click.Choice(list(TRANSPORTS)))
+    if not families:
+        there = sensible(transport) if transport in TRANSPORTS else FAMILIES
+        told = click.prompt(f"What does it keep ({', '.join(there)}; several with commas)", default=there[0])
+        families = tuple(part.strip() for part in told.split(",") if part.strip())
+    try:
+        written = write(Wanted(name, tuple(dict.fromkeys(families)), transport), folder)
+    except NoSuchPlugin as error:
+        raise click.UsageError(str(error)) from None
+    for file in written:
+        click.echo(str(file))
+    click.echo(f"Next: python -m pip install --no-deps --no-build-isolation -e {folder / name}")
+    click.echo(f"      python -m pytest {folder / name}; gateway plugins check {name}")
