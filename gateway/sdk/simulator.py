@@ -145,13 +145,17 @@ class Simulator:
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """One HTTP request as a simulator sees it: lower-case header names; the last value of a repeated query name."""
+    """One HTTP request as a simulator sees it: lower-case header names; the last value of a repeated query name.
+
+    ``target`` is path and query as they were sent, for systems whose signature covers them.
+    """
 
     method: str
     path: str
     query: dict[str, str]
     headers: Mapping[str, str]
     body: bytes
+    target: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +191,7 @@ def serve_http(
             length = int(self.headers.get("Content-Length") or 0)
             query = dict(parse_qsl(url.query, keep_blank_values=True))
             headers = {name.lower(): value for name, value in self.headers.items()}
-            request = HttpRequest(self.command, url.path, query, headers, self.rfile.read(length))
+            request = HttpRequest(self.command, url.path, query, headers, self.rfile.read(length), self.path)
             try:
                 reply = handle(request)
             except Hangup:

@@ -10,7 +10,7 @@ from typing import Any
 from gateway.domain.traits import Traits
 from gateway.hookspecs import UNDO_HOOKS
 from gateway.testing.bench import Bench, Stage, moved, told
-from gateway.testing.chains import Made, part_of, rest_of
+from gateway.testing.chains import DERIVED, Made, part_of, rest_of
 from gateway.testing.far import Far, Outcome
 from gateway.testing.ladder import Verdict
 from gateway.testing.profile import Missing
@@ -268,9 +268,10 @@ def _window(bench: Bench, stage: Stage, hook: str, traits: Traits) -> str:
 
 
 def _not_before(bench: Bench, stage: Stage, hook: str, traits: Traits) -> str:
-    """An undo that comes too early is not done."""
-    request = stage.request()
+    """An undo that comes too early is not done. The profile's own request may have let the time pass: not here."""
     far = stage.far
+    change = _UNDONE_BY[hook]
+    request = DERIVED[hook](far.do(change, far.profile.request(change, far)))
     before = far.quiet()
     _, came = far.change(hook, request)
     if came.kind == "done" or moved(before, far.quiet()):
