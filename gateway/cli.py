@@ -20,7 +20,7 @@ from gateway import __version__
 from gateway.cli_campaigns import campaigns
 from gateway.cli_doctor import checked, doctor
 from gateway.cli_plugins import plugins
-from gateway.cli_tasks import tasks
+from gateway.cli_tasks import account, tasks
 from gateway.cli_timeline import timeline_command
 from gateway.cli_webhooks import webhooks
 from gateway.domain.errors import GatewayError
@@ -191,6 +191,7 @@ def keys_create(
             scopes=scopes or SCOPES,
             signed=signed,
             verifier=_verifier(parts, signed, public_key),
+            by=account(),
         )
         click.echo(key)
         click.echo(f"id {made.id}; it is not shown again", err=True)
@@ -234,7 +235,7 @@ def keys_revoke(config: Path, key_id: str) -> None:
 
     parts = _parts(config)
     try:
-        revoke_key(parts.database, key_id)
+        revoke_key(parts.database, key_id, account())
     finally:
         parts.close()
 

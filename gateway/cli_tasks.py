@@ -119,7 +119,7 @@ def tasks_resolve(config: Path, task_id: str, outcome: str, evidence: str) -> No
     with _opened(config) as parts:
         asked = Asked(_row(parts, task_id)["merchant"], f"cli-{uuid.uuid4().hex}", f"{task_id} {outcome}")
         try:
-            reply = Tasks(parts.engine).resolve(asked, task_id, Word(outcome, evidence, _account()))
+            reply = Tasks(parts.engine).resolve(asked, task_id, Word(outcome, evidence, account()))
         except Problem as problem:
             raise click.ClickException(problem.detail) from None
     click.echo(_line(json.loads(reply.body)))
@@ -128,6 +128,6 @@ def tasks_resolve(config: Path, task_id: str, outcome: str, evidence: str) -> No
         sys.exit(3)
 
 
-def _account() -> str:
+def account() -> str:
     """Who runs this; behind sudo, who called it."""
     return f"account {os.environ.get('SUDO_USER') or getpass.getuser()}"

@@ -94,11 +94,12 @@ def create_key(
     scopes: Iterable[str] = SCOPES,
     signed: str = "",
     verifier: str = "",
+    by: str = "operator",
 ) -> tuple[str, ApiKey]:
     """Make a key; the key itself is returned here and never again. Raises ``ValueError`` for an unknown scope.
 
     For one that is to be ``signed``, ``verifier`` is what ``ed25519_verifier`` read, or the master key's fingerprint;
-    its HMAC secret is then ``signing_secret``.
+    its HMAC secret is then ``signing_secret``. ``by`` is who makes it, for the evidence.
     """
     if signed not in ("", *SIGNED) or bool(signed) != bool(verifier):
         raise KeyRefused(f"a key is signed with one of {', '.join(SIGNED)}, and needs what verifies it")
@@ -119,7 +120,7 @@ def create_key(
         "signed": signed,
         "verifier": verifier,
     }
-    database.tx(lambda tx: sql.insert(tx, {name: value for name, value in row.items() if name != "revoked"}))
+    database.tx(lambda tx: sql.insert(tx, {name: value for name, value in row.items() if name != "revoked"}, by))
     return key, _key_of(row)
 
 
@@ -139,10 +140,13 @@ def ed25519_verifier(pem: bytes) -> str:
     return base64.b64encode(public.public_bytes_raw()).decode()
 
 
-def revoke_key(database: Database, key_id: str) -> None:
-    """Revoke a key: requests with it are refused within five seconds. Raises ``ValueError`` if there is no such key."""
+def revoke_key(database: Database, key_id: str, by: str = "operator") -> None:
+    """Revoke a key: requests with it are refused within five seconds. Raises ``ValueError`` if there is no such key.
+
+    ``by`` is who revokes it, for the evidence.
+    """
     now = int(datetime.now(UTC).timestamp() * 1000)
-    if not database.tx(lambda tx: sql.revoke(tx, key_id, now)):
+    if not database.tx(lambda tx: sql.revoke(tx, key_id, now, by)):
         raise KeyRefused(f"there is no key {key_id!r} in force")
 
 

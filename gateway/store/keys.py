@@ -38,10 +38,10 @@ RETURNING misses
 """
 
 
-def insert(tx: Tx, row: Mapping[str, Any]) -> None:
-    """Add a key, and note that it was made."""
+def insert(tx: Tx, row: Mapping[str, Any], by: str) -> None:
+    """Add a key, and note that it was made and by whom."""
     tx.execute(_INSERT, row)
-    _note(tx, row, "key.made", row["created"])
+    _note(tx, row, "key.made", row["created"], by)
 
 
 def by_hash(tx: Tx, digest: str) -> Row | None:
@@ -49,23 +49,23 @@ def by_hash(tx: Tx, digest: str) -> Row | None:
     return tx.one("SELECT * FROM api_keys WHERE hash = :hash", {"hash": digest})
 
 
-def revoke(tx: Tx, key_id: str, now: int) -> bool:
+def revoke(tx: Tx, key_id: str, now: int, by: str) -> bool:
     """Revoke a key for ever; False if there is none, or it is revoked already."""
     sql = "UPDATE api_keys SET revoked = :now WHERE id = :id AND revoked IS NULL"
     if tx.execute(sql, {"id": key_id, "now": now}) != 1:
         return False
     row = tx.one("SELECT * FROM api_keys WHERE id = :id", {"id": key_id})
     if row is not None:
-        _note(tx, row, "key.revoked", now)
+        _note(tx, row, "key.revoked", now, by)
     return True
 
 
-def _note(tx: Tx, row: Mapping[str, Any] | Row, kind: str, now: int) -> None:
+def _note(tx: Tx, row: Mapping[str, Any] | Row, kind: str, now: int, by: str) -> None:
     """Evidence for every merchant that a key is bound to, or for all of them."""
     data = dump({name: row[name] for name in ("hash", "name", "merchants", "stores", "scopes")})
     for merchant in load(row["merchants"]):
         act = {"id": f"act_{row['id']}_{kind}_{merchant}", "merchant": merchant, "subject": row["id"], "kind": kind}
-        audit.act(tx, {**act, "who": "operator", "at": now, "data": data})
+        audit.act(tx, {**act, "who": by, "at": now, "data": data})
 
 
 def all_keys(tx: Tx) -> list[Row]:
