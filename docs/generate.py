@@ -37,7 +37,7 @@ OTHER_ROUTES = {
     "/problems": "all problems",
     "/problems/<slug>": "one problem, in English and Chinese",
     "/healthz": "200 while the process answers",
-    "/readyz": "200 if new work can be taken, else 503; the database, plugins and connections as JSON",
+    "/readyz": "200 if new work can be taken, else 503; the database, clock, plugins and connections as JSON",
     "/metrics": "Prometheus",
     "/v1/callbacks/<merchant>/<connection>/<token>": "notices of far systems: any body, verified by the adapter, "
     "which also gives the reply's bytes",
