@@ -141,6 +141,7 @@ def test_a_key_bound_to_a_store_sees_no_other(gateway: Gateway, ids: dict[str, s
         f"…/deposits/{ids['deposit_id']}",
     ):
         assert slug(api.get(place)) == "not-found", place
+    assert slug(api.get(f"…/checkouts/{ids['checkout_id']}/timeline")) == "not-found"
     assert api.get("…/checkouts").json["data"] == []
     assert api.get("/v1/events").json["data"] == []
     assert [item["id"] for item in api.get("…/stores").json["data"]] == ["s2"]

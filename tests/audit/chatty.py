@@ -35,6 +35,8 @@ SPACED_CARD = "4111 1111 1111 1111"
 PACKED_CARD = bytes.fromhex("0210") + b"\x16" + bytes.fromhex("4111111111111111") + b"\x00\x01"
 PHONE = "13912345678"
 IDENTITY = "11010119900307457X"
+#: How long the host takes for what is slow; longer than a call may.
+SLOW_S = 2.2
 
 
 class ChattySettings(Settings):
@@ -91,6 +93,8 @@ class ChattyAdapter(Adapter):
         if request.order_no.endswith("hang"):
             time.sleep(2.5)
             self.context.http.send("POST", self._address("/late"), data=b"?", timeout=3)
+        if request.order_no.endswith("slow"):
+            self.context.http.send("POST", self._address("/slow"), data=PHONE.encode(), timeout=4)
         if request.order_no.endswith("bug"):
             raise ValueError(
                 f"a bug that shows {self._secrets()} and {request.auth_code and request.auth_code.reveal()}"
@@ -119,6 +123,8 @@ def echo(client: socket.socket) -> None:
         client.sendall(data)
         return
     head, _, body = data.partition(b"\r\n\r\n")
+    if head.startswith(b"POST /slow"):
+        time.sleep(SLOW_S)
     length = next(int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:"))
     while len(body) < length:
         body += client.recv(65536)

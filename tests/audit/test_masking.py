@@ -5,6 +5,7 @@ from __future__ import annotations
 import faulthandler
 import json
 import logging
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -157,6 +158,21 @@ def test_a_call_that_was_given_up_on_leaves_its_messages(shop: House) -> None:
     assert isinstance(shop.engine.caller.late, object)  # type: ignore[attr-defined]
     send = attempts_of(seen(shop, began["id"]))[0]
     assert (send["outcome"], send["frames"][0]["head"]) == ("unknown", "POST /pay?token=***&k=***")
+
+
+def test_an_answer_that_comes_after_the_deadline_reaches_the_store(shop: House) -> None:
+    """Whoever has to explain a payment that was asked about sees what the wallet said in the end, masked."""
+    began = sell(shop, "O-slow")
+    late = shop.engine.caller.late  # type: ignore[attr-defined]
+    until = time.monotonic() + 5
+    while not late and time.monotonic() < until:
+        time.sleep(0.05)
+    Keeper(shop.database, shop.engine.clock, late, keep_days=30).keep()
+    first, *_, last = attempts_of(seen(shop, began["id"]))
+    assert (first["outcome"], last["outcome"], last["verb"]) == ("unknown", "late", "send")
+    (frame,) = last["frames"]
+    assert (frame["direction"], frame["head"], frame["text"]) == ("received", "HTTP 200", "139****5678")
+    assert not late
 
 
 def test_old_attempts_are_deleted_in_batches(shop: House) -> None:
