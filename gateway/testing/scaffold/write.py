@@ -49,8 +49,11 @@ _TROUBLE: Mapping[str, str] = {
         return {"the database is locked": lambda: far.control("lock", ms=1500)}
 """,
     "files": """
-    #: The system looks late; its answer lies there by halves at first.
-    faults: ClassVar[Mapping[str, int]] = {"latency": 200, "torn": 200}
+    def disturbances(self, far: Far, hook: str) -> Mapping[str, Callable[[], Any]]:
+        return {
+            "the system looks late": lambda: far.control("sleep", ms=300),
+            "half an answer lies there": lambda: far.control("tear", ms=300),
+        }
 """,
 }
 #: By transport: what the suite spoils to try the parsers.
@@ -124,9 +127,10 @@ def _values(wanted: Wanted) -> dict[str, str]:
         **_adapter_values(wanted),
         **_test_values(wanted),
         "ITEMS": f"[\n{items}\n]" if (items := joined(families, transport, "items")) else "[]",
+        "TRAITS": f"{{\n{traits}\n    }}" if (traits := lines(families, transport, "traits")) else "{}",
         "READS": f"\n{reads}" if (reads := lines(families, transport, "reads")) else "",
         **{name.upper(): joined(families, transport, name) for name in ("effects", "hooks", "tests")},
-        **{name.upper(): lines(families, transport, name) for name in ("changes", "declines", "traits")},
+        **{name.upper(): lines(families, transport, name) for name in ("changes", "declines")},
     }
 
 
@@ -185,8 +189,7 @@ def _test_values(wanted: Wanted) -> dict[str, str]:
         "CONF_PROTOCOL": f"{protocol}\n" if protocol else "",
         "CONF_SETTINGS": _bracketed(passed, "{}", 8, 15),
         "CONF_TROUBLE": _TROUBLE.get(transport, ""),
-        "CONF_TYPES": ", ClassVar" if transport == "files" else "",
-        "CONF_CALLABLE": "Callable, " if transport == "database" else "",
+        "CONF_CALLABLE": "Callable, " if transport in _TROUBLE else "",
         "CONF_PASSWORD": "PASSWORD, " if _PASSED in _IN_SUITE[transport] else "",
         "CONF_DECLINES": joined(families, transport, "conf_declines"),
         "CONF_PARSERS": f"        {parsers}",
