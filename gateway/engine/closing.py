@@ -103,7 +103,8 @@ class Closer:
         reverse = self.ops.last(leg.name, undo)
         if reverse is None:
             not_before = charge.first_sent + self.timing.seconds(far.traits(undo).reverse_not_before_s)
-            if self.now < not_before:
+            # What was refused is no payment under way: a cashier need not wait.
+            if self.now < not_before and charge.state not in (OpState.DECLINED, OpState.GONE):
                 return Pursuit(Way.WAIT, at=not_before)
             return self.pursuer.send(leg, undo, None)
         way = self.pursuer.pursue(leg, undo, reverse, far)
