@@ -61,6 +61,7 @@ class Desk:
 def seed(url: str, password: str) -> None:
     """Fill the database at ``url`` (which ends in its name)."""
     desk = Desk(url, "admin", password)
+    del desk.context["company"]  # there is none yet
     currency = _currency(desk)
     party = desk.create(
         "party.party", name="东郊批发 East Wholesale", addresses=[["create", [{"street": "码头路 1 号"}]]]
