@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 WORKERS ?= 2
 
-.PHONY: plugins help demo test fast lint types bench simulate bugs matrix model power storage kill kill-nodes races faults faults-systems soak lock clean schemathesis fuzz peers
+.PHONY: plugins help demo test fast lint types bench simulate bugs matrix model power storage kill kill-nodes races faults faults-systems soak lock clean schemathesis fuzz peers real-tryton
 
 help:  ## say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -99,6 +99,9 @@ peers: $(READY)  ## the transports against servers that nobody here wrote: Maria
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[soap,iso8583,sftp,dbf,mysql,mssql,serial]' asyncssh spyne
 	test -x var/peers/mariadb/usr/sbin/mariadbd -o -x /usr/sbin/mariadbd || $(BIN)/python -m tests.sdk.mariadb
 	$(BIN)/python -m pytest -n 0 tests/sdk $(ARGS)
+
+real-tryton: $(READY)  ## the Tryton adapter against a real Tryton with a PostgreSQL of its own, installed into var/tryton at the first run
+	O2O_REAL_TRYTON=1 $(BIN)/python -m pytest -n 0 --timeout 600 tests/plugins/tryton $(ARGS)
 
 PLUGINS ?= alipay groupbuy ktv restaurant department convenience house sandbox
 plugins: $(READY)  ## PLUGINS= through the conformance suite; docs/matrix.md is made from what it finds
