@@ -1,0 +1,51 @@
+"""What the adapter must remember itself: which cart an order's goods lie in, and what a return took out.
+
+The request of a sale names the order, but not the holds made for it; the request of a return names lines, while pretix
+wants to know which pieces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+
+from gateway.sdk import KeyValue
+
+
+class Notes:
+    """Notes in the connection's own durable store."""
+
+    def __init__(self, store: KeyValue) -> None:
+        self._store = store
+
+    def put_cart(self, order_no: str, key: str) -> None:
+        """Remember, before the hold is sent, that an order's goods may lie in this key's cart."""
+        name = f"cart/{order_no}"
+        keys = self._store.get(name) or []
+        if key not in keys:
+            self._store.put(name, [*keys, key])
+
+    def carts(self, order_no: str) -> list[str]:
+        """The keys of the carts of an order."""
+        return [str(key) for key in self._store.get(f"cart/{order_no}") or []]
+
+    def forget_carts(self, order_no: str) -> None:
+        """The order was posted: its carts are used up."""
+        self._store.delete(f"cart/{order_no}")
+
+    def plan_return(self, key: str, pieces: Sequence[int]) -> list[int]:
+        """The pieces that this return takes out: those chosen at its first attempt."""
+        name = f"return/{key}"
+        chosen = self._store.get(name)
+        if chosen is None:
+            chosen = list(pieces)
+            self._store.put(name, chosen)
+        return [int(piece) for piece in chosen]
+
+    def put_given_back(self, day: date, code: str) -> None:
+        """Remember that money was given back on an order: pretix does not count that as a change of the order."""
+        self._store.put(f"back/{day.isoformat()}/{code}", True)
+
+    def given_back(self, day: date) -> list[str]:
+        """The codes of the orders on which money was given back on a day."""
+        return [name.rpartition("/")[2] for name in self._store.keys(f"back/{day.isoformat()}/")]
