@@ -185,12 +185,13 @@ def _refund_shares(fields: Mapping[str, Any]) -> dict[str, int]:
 
 
 def statement_row(row: BillRow) -> StatementRow | None:
-    """A bill row as ours; ``None`` for one that is neither a sale nor a refund.
+    """A bill row as ours; ``None`` for one that is neither a sale nor a refund, or a refund that failed.
 
     ``amount`` is the order's amount, as ``payment_charge`` gave it; what is settled is a fact. A reversed payment goes
     back under the order's own number: its row is marked ``REVERSED``.
     """
-    if row.state not in ("SUCCESS", "REFUND", "REVOKED"):
+    failed = row.state == "REFUND" and row.refund_status in ("CLOSED", "FAIL")
+    if failed or row.state not in ("SUCCESS", "REFUND", "REVOKED"):
         return None
     sale = row.state == "SUCCESS"
     reversed_ = row.state == "REVOKED"
