@@ -22,6 +22,7 @@ from gateway.cli_doctor import checked, doctor
 from gateway.cli_plugins import plugins
 from gateway.cli_tasks import account, tasks
 from gateway.cli_timeline import timeline_command
+from gateway.cli_traffic import record, replay
 from gateway.cli_webhooks import webhooks
 from gateway.domain.errors import GatewayError
 from gateway.folders import config_folder
@@ -62,6 +63,8 @@ main.add_command(plugins)
 main.add_command(tasks)
 main.add_command(doctor)
 main.add_command(timeline_command)
+main.add_command(record)
+main.add_command(replay)
 
 
 def _parts(config: Path) -> Any:
