@@ -11,7 +11,7 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, missing
 
-from schemas.fields import Listed, Request, Text, Word, plain_text
+from schemas.fields import Listed, Request, Text, Word, seen_text
 from schemas.tenders import AddTender, TenderField
 
 #: A value as it is loaded, or ``None`` in doubt: no field of a request may be null.
@@ -74,7 +74,7 @@ def _word(field: Word) -> Prover:
 
 
 def _text(field: Text) -> Prover:
-    low, high, plain = field.low, field.high, plain_text
+    low, high, plain = field.low, field.high, seen_text
     pattern = field.pattern.match if field.pattern is not None else None
 
     def prove(value: Any) -> Any:

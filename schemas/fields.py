@@ -16,10 +16,21 @@ AMOUNT_MOST = 999_999_999_999
 CARD_DATA = "must hold no card data"
 UNKNOWN = "Unknown field."
 
-#: Matches a text without control characters and halves of surrogate pairs.
+#: What nobody sees, so that two texts look the same: controls, Unicode's format characters (Cf), line separators.
+_UNSEEN = (
+    r"\u0080-\u009f\u00ad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u180e\u200b-\u200f\u2028-\u202e"
+    r"\u2060-\u2064\u2066-\u206f\ufeff\ufff9-\ufffb"
+)
+_UNSEEN_FAR = (
+    r"\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
+    r"\U000e0001\U000e0020-\U000e007f"
+)
+#: Matches a text without control characters and halves of surrogate pairs; joiners of emoji may be in it.
 plain_text = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]*\Z").match
+#: Matches such a text in which everything can be seen, as names of things must be.
+seen_text = re.compile(rf"[^\x00-\x1f\x7f\ud800-\udfff{_UNSEEN}{_UNSEEN_FAR}]*\Z").match
 #: Much the same in the words of JSON Schema.
-PLAIN = r"^[^\u0000-\u001f\u007f]*$"
+PLAIN, SEEN = r"^[^\u0000-\u001f\u007f]*$", rf"^[^\u0000-\u001f\u007f{_UNSEEN}]*$"
 _QUANTITY = re.compile(r"(?!0+(\.0+)?\Z)(0|[1-9][0-9]{0,5})(\.[0-9]{1,3})?\Z")
 _MOMENT = re.compile(
     r"20[0-9]{2}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9](:[0-5][0-9](\.[0-9]{1,6})?)?(Z|[+-][01][0-9]:[0-5][0-9])\Z"
@@ -77,13 +88,19 @@ class Amount(Whole):
 
 
 class Text(fields.String):
-    """A text of ``low`` to ``high`` characters without control characters."""
+    """A text of ``low`` to ``high`` characters without control characters and others that nobody sees."""
+
+    _allowed, _shown, _wrong = (
+        staticmethod(seen_text),
+        SEEN,
+        "must hold no control characters and none that nobody sees",
+    )
 
     def __init__(self, low: int = 1, high: int = 64, pattern: re.Pattern[str] | None = None, **kwargs: Any) -> None:
         self.pattern = pattern
         metadata: dict[str, Any] = kwargs.pop("metadata", {})
         if "enum" not in metadata:
-            metadata = {"pattern": pattern_of(pattern) if pattern else PLAIN} | metadata
+            metadata = {"pattern": pattern_of(pattern) if pattern else self._shown} | metadata
         self.low, self.high = low, high
         limits = validate.Length(low, high, error="must have {min} to {max} characters")
         super().__init__(validate=limits, metadata=metadata, **kwargs)
@@ -91,8 +108,8 @@ class Text(fields.String):
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
         if type(value) is not str:
             raise ValidationError("must be a text")
-        if plain_text(value) is None:
-            raise ValidationError("must hold no control characters")
+        if self._allowed(value) is None:
+            raise ValidationError(self._wrong)
         if self.pattern is not None and self.pattern.match(value) is None:
             raise ValidationError(self.metadata.get("expected", f"must match {pattern_of(self.pattern)}"))
         return value
@@ -100,6 +117,8 @@ class Text(fields.String):
 
 class FreeText(Text):
     """Words of a person; card numbers are refused."""
+
+    _allowed, _shown, _wrong = staticmethod(plain_text), PLAIN, "must hold no control characters"
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
         text = super()._deserialize(value, attr, data, **kwargs)

@@ -6,7 +6,7 @@ from typing import Any
 
 from marshmallow import ValidationError, fields
 
-from schemas.fields import Amount, Codes, Day, Moment, Quantity, Request, Resource, Text, Whole, Word
+from schemas.fields import Amount, Codes, Day, FreeText, Moment, Quantity, Request, Resource, Text, Whole, Word
 from schemas.lists import Page, PageQuery
 
 
@@ -20,7 +20,7 @@ class Product(Resource):
     """An article of the legacy system's product library, as mirrored at ``as_of``."""
 
     sku = Text(required=True)
-    name = Text(required=True)
+    name = FreeText(1, 64, required=True)
     name_en = fields.String(required=True)
     unit_amount = Amount(required=True)
     member_amount = Amount(required=True, allow_none=True)
@@ -95,7 +95,7 @@ class Package(Resource):
     """A package sold for the resource."""
 
     sku = Text(required=True)
-    name = Text(required=True)
+    name = FreeText(1, 64, required=True)
     amount = Amount(required=True)
     minutes = Whole(0, 100_000, required=True)
 

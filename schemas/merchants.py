@@ -6,7 +6,7 @@ from typing import Any
 
 from marshmallow import ValidationError, fields
 
-from schemas.fields import Flag, QueryDegrees, QueryWhole, Request, Resource, Text, Whole, Word
+from schemas.fields import Flag, FreeText, QueryDegrees, QueryWhole, Request, Resource, Text, Whole, Word
 from schemas.lists import Page, PageQuery
 
 SYSTEMS = ("WGS-84", "GCJ-02", "BD-09")
@@ -25,7 +25,7 @@ class MerchantSummary(Resource):
     """A merchant in a list."""
 
     id = Text(required=True)
-    name = Text(required=True)
+    name = FreeText(1, 64, required=True)
     name_en = fields.String(required=True)
     industry = fields.String(required=True)
     currency = Text(3, 3, required=True)
@@ -50,7 +50,7 @@ class Counter(Resource):
     """A counter of a department store."""
 
     id = Text(required=True)
-    name = Text(required=True)
+    name = FreeText(1, 64, required=True)
     name_en = fields.String(required=True)
 
 
@@ -59,7 +59,7 @@ class Store(Resource):
 
     id = Text(required=True)
     merchant = Text(required=True)
-    name = Text(required=True)
+    name = FreeText(1, 64, required=True)
     name_en = fields.String(required=True)
     city = fields.String(required=True)
     address = fields.String(required=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, time
 from typing import Any
 
 from gateway.domain.coupons import CouponKind
@@ -17,6 +17,7 @@ from gateway.engine.reading import Reading
 from gateway.engine.terms import periods_at
 from gateway.pricing import PricingErrors, Quote, parse, price
 from gateway.runtime import Merchant
+from gateway.sdk.convert.dates import business_date as date_in_business
 
 #: Tender methods that are looked up by a code, and the kinds of code that may pay so.
 CODE_TENDERS = {
@@ -25,12 +26,22 @@ CODE_TENDERS = {
     "gift_card": {CouponKind.GIFT_CARD},
 }
 
+#: How far from today's a business date may lie: a sale entered late, and a till whose day has begun already.
+DAYS_BACK, DAYS_AHEAD = 366, 2
+
 
 def business_date(merchant: Merchant, at: datetime) -> date:
     """The business date of a moment: before the day's end it is still the day before."""
-    local = at.astimezone(merchant.timezone)
-    ends = time.fromisoformat(merchant.business_day_ends)
-    return local.date() - timedelta(days=1) if local.time() < ends else local.date()
+    return date_in_business(at, time.fromisoformat(merchant.business_day_ends), merchant.timezone)
+
+
+def asked_date(asked: str | None, merchant: Merchant, now: datetime) -> str:
+    """The business date that a request names, or today's. Raises ``validation-error`` for one that is far off."""
+    today = business_date(merchant, now)
+    if asked and not -DAYS_BACK <= (date.fromisoformat(asked) - today).days <= DAYS_AHEAD:
+        detail = f"must be at most {DAYS_BACK} days before and {DAYS_AHEAD} after the business date, which is {today}"
+        raise invalid("/business_date", detail)
+    return asked or today.isoformat()
 
 
 class Baskets:
@@ -71,14 +82,14 @@ class Baskets:
         if store is None:
             raise invalid("/store_id", "this merchant has no such store")
         local = self.now.astimezone(self.merchant.timezone)
-        day = request.get("business_date") or business_date(self.merchant, self.now).isoformat()
-        site = {"store_id": store.id, "business_date": str(day), **(request.get("operator") or {})}
+        day = asked_date(request.get("business_date"), self.merchant, self.now)
+        site = {"store_id": store.id, "business_date": day, **(request.get("operator") or {})}
         pricing = self.merchant.pricing
         document: dict[str, Any] = {
             "currency": self.merchant.currency,
             "store_id": store.id,
             "at": local.replace(microsecond=0).isoformat(),
-            "business_date": str(day),
+            "business_date": day,
             "rounding": pricing.rounding,
             "fees": [dict(fee) for fee in pricing.fees],
             "acquirer_fee_bp": self.merchant.acquirer_fee_bp,

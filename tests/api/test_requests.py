@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -93,6 +94,11 @@ def test_a_body_that_is_no_object_does_not_validate(api: Api, raw: bytes) -> Non
         ({"member": {"type": "phone"}}, "/member/value"),
         ({"member": {"type": "phone", "value": "10000000000"}}, "/member/value"),
         ({"business_date": "2026-13-01"}, "/business_date"),
+        ({"business_date": f"{date.today() - timedelta(days=368)}"}, "/business_date"),
+        ({"business_date": f"{date.today() + timedelta(days=4)}"}, "/business_date"),
+        ({"store_id": "s\u200b1"}, "/store_id"),
+        ({"lines": [{"sku": "bun\u00ad"}]}, "/lines/0/sku"),
+        ({"tenders": [{"method": "voucher", "code": "x\u202e"}]}, "/tenders/0/code"),
         ({"tenders": [{"method": "shells"}]}, "/tenders/0/method"),
         ({"tenders": [{"method": ["cash"]}]}, "/tenders/0/method"),
         ({"tenders": [{"method": "cash", "amount": 0}]}, "/tenders/0/amount"),
@@ -105,6 +111,26 @@ def test_a_wrong_field_is_named_by_its_pointer(api: Api, change: dict[str, Any],
     response = api.post("…/quotes", {**basket(), **change})
     assert slug(response) == "validation-error"
     assert pointer in pointers(response)
+
+
+@pytest.mark.parametrize("days", [-300, 0, 1])
+def test_a_business_date_that_may_be_meant_is_taken(api: Api, days: int) -> None:
+    response = api.post("…/quotes", {**basket(), "business_date": str(date.today() + timedelta(days=days))})
+    assert response.status_code == 200, response.json
+
+
+@pytest.mark.parametrize("unseen", ["\u200b", "\u200d", "\u2066", "\ufeff", "\u00ad", "\u2028", "\u0085", "\U000e0041"])
+def test_numbers_that_look_the_same_are_the_same(api: Api, unseen: str) -> None:
+    """A character that nobody sees would make of one order number two, and of a till's repeat a second sale."""
+    response = api.post("…/checkouts", {**order("N1"), "order_no": f"N1{unseen}"}, key="k1")
+    assert slug(response) == "validation-error" and "/order_no" in pointers(response)
+    response = api.post(f"…/checkouts/chk_{'0' * 26}/refunds", {"refund_no": f"R{unseen}1"}, key="k2")
+    assert slug(response) == "validation-error" and "/refund_no" in pointers(response)
+
+
+def test_words_of_a_person_may_hold_an_emoji_that_is_joined(api: Api) -> None:
+    place = f"…/checkouts/chk_{'0' * 26}/refunds"
+    assert slug(api.post(place, {"refund_no": "1", "reason": "谢谢 👨\u200d👩\u200d👧"})) == "not-found"
 
 
 @pytest.mark.parametrize(

@@ -81,9 +81,9 @@ def make_shop(tmp_path: Path) -> Iterator[Callable[..., House]]:
     """Make the shop with options of the wallet; its fee is agreed at 0.60 %."""
     made: list[House] = []
 
-    def make(url: str = "", **options: Any) -> House:
+    def make(url: str = "", more: str = "", **options: Any) -> House:
         wallet = AlipaySimulator(tmp_path / "alipay", {"latency_ms": "0", "bill_ready": "at_once", **options})
-        file = shop_file(wallet).replace('name = "便民超市"', 'name = "便民超市"\nacquirer_fee_bp = 60', 1)
+        file = shop_file(wallet).replace('name = "便民超市"', f'name = "便民超市"\nacquirer_fee_bp = 60\n{more}', 1)
         file = file.replace('adapter = "alipay"', 'adapter = "alipay"\nbreaker_open_s = 0.05', 1)
         house = build(tmp_path, file, {"alipay": wallet}, url=url)
         house.database.tx(seed)

@@ -7,7 +7,7 @@ caller knows (the run's date), never from the clock inside here.
 from __future__ import annotations
 
 import re
-from datetime import date, datetime, time, timedelta, tzinfo
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from decimal import Decimal, InvalidOperation
 
 from gateway.sdk.convert.text import narrow
@@ -120,7 +120,9 @@ def business_date(moment: datetime, ends: time, zone: tzinfo) -> date:
     if moment.tzinfo is None:
         raise ValueError("a time without its zone has no business date")
     there = moment.astimezone(zone)
-    return there.date() - timedelta(days=1) if there.time() < ends else there.date()
+    # Where clocks are set back the day that has ended once does not come again.
+    over = there.time() >= ends or moment >= datetime.combine(there.date(), ends, zone).astimezone(UTC)
+    return there.date() if over else there.date() - timedelta(days=1)
 
 
 def from_serial(value: object) -> datetime:
