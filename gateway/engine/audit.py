@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.engine.evidence import BIRTH, birth, state, state_texts
+from gateway.engine.evidence import BIRTH, attempts_digest, birth, state, state_texts
 from gateway.engine.records import op_from, saga_from
 from gateway.engine.sealing import Seal
 from gateway.engine.seams import Journal
-from gateway.store import audit
+from gateway.store import audit, frames
 from gateway.store import journal as sql
 from gateway.store.encoding import load
 from gateway.store.port import Row, Tx
@@ -238,6 +238,7 @@ def _stands(tx: Tx, row: Row) -> Iterator[Finding]:
         if not _forgotten(tx, row["subject"]):
             yield Finding(row["merchant"], "sagas", row["subject"], "was deleted")
         return
+    yield from _attempted(tx, row, found)
     ops = sql.ops(tx, row["subject"])
     saga, operations = saga_from(found), [op_from(op) for op in ops]
     if state(saga, operations)[0] == row["state"]:
@@ -245,6 +246,17 @@ def _stands(tx: Tx, row: Row) -> Iterator[Finding]:
     own, texts = state_texts(saga, operations)
     marks = load(row["marks"])
     yield from _named(row, marks, own, texts, {op["key"][-8:]: op for op in ops})
+
+
+def _attempted(tx: Tx, row: Row, found: Row) -> Iterator[Finding]:
+    """Hold a saga's attempts against what was bound of them; those that were deleted for their age are not missed."""
+    count, digest = load(found["progress"]).get("attempts", (0, ""))
+    rows = frames.bound(tx, row["subject"], count)
+    if len(rows) < count and not frames.any_before(tx, found["created"]):
+        return
+    if attempts_digest("", rows) != digest:
+        text = f"one was deleted: {len(rows)} of {count} are there" if len(rows) < count else "one was changed"
+        yield Finding(row["merchant"], "attempts", f"of {row['subject']}", text)
 
 
 def _named(

@@ -13,6 +13,7 @@ from gateway.engine.seams import Outcome
 from gateway.sdk.transports.masking import mask_numbers
 from gateway.store import audit
 from gateway.store.encoding import dump
+from gateway.store.port import Row
 
 _NAMES: Mapping[type, str] = {
     Done: "done",
@@ -66,6 +67,24 @@ def _said(result: Change | Answer | AdapterError) -> Json:
         case _:
             said = {"error": mask_numbers(f"{type(result).__name__}: {result}")[:1000]}
     return said
+
+
+def bind_attempts(saga: Saga, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Bind new attempts to those before them in what is sealed of a saga when it ends: how many, and their digest.
+
+    Later ones (a payment that is watched, an answer that came late) are not bound.
+    """
+    if rows:
+        count, digest = saga.progress.get("attempts", (0, ""))
+        saga.progress["attempts"] = [count + len(rows), attempts_digest(digest, rows)]
+
+
+def attempts_digest(before: str, rows: Sequence[Mapping[str, Any] | Row]) -> str:
+    """The digest of attempts that came after those with the digest ``before``."""
+    for row in rows:
+        named = f"{row['op']} {row['verb']} {row['number']} {row['began']} {row['took_us']} {row['outcome']}"
+        before = audit.digest_of(before, named, row["said"], row["frames"])
+    return before
 
 
 # --- the chain -------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from gateway.domain.errors import AdapterError, NotSent, PluginError
 from gateway.domain.outcomes import Answer, Change
 from gateway.engine import outcomes as rules
 from gateway.engine.decide import decide
-from gateway.engine.evidence import attempt_row, mark_events, standing
+from gateway.engine.evidence import attempt_row, bind_attempts, mark_events, standing
 from gateway.engine.facts import completion_facts
 from gateway.engine.model import TERMINAL, Decision, Far, NewTask, Op, OpState, Saga, State, Timing, Todo, Verb
 from gateway.engine.notes import Notes
@@ -263,6 +263,8 @@ class Transaction(Notes):
         ended = saga.state in TERMINAL and (was not in TERMINAL or self.work.fresh)
         self._open_tasks()
         self._settle_tasks()
+        if was not in TERMINAL:
+            bind_attempts(saga, self.attempts)
         self._note_transition(was, ended)
         rows = self._event_rows()
         if accept is not None:

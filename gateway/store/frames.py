@@ -40,6 +40,23 @@ def of_saga(tx: Tx, saga_id: str) -> list[Row]:
     return tx.all("SELECT * FROM attempts WHERE saga_id = :id ORDER BY position", {"id": saga_id})
 
 
+def bound(tx: Tx, saga_id: str, most: int) -> list[Row]:
+    """The first attempts of a saga, without what came late."""
+    sql = "SELECT * FROM attempts WHERE saga_id = :id AND outcome <> 'late' ORDER BY position LIMIT :most"
+    return tx.all(sql, {"id": saga_id, "most": most})
+
+
+def any_before(tx: Tx, time: int) -> bool:
+    """Whether there are attempts that began before a time: older ones than that were not deleted for their age."""
+    return (
+        tx.one(
+            "SELECT 1 AS found FROM (SELECT began FROM attempts ORDER BY position LIMIT 1) a WHERE began < :time",
+            {"time": time},
+        )
+        is not None
+    )
+
+
 def prune(tx: Tx, before: int, most: int) -> int:
     """Delete the oldest attempts that began before a time (milliseconds), ``most`` at a time; how many."""
     return tx.execute(_PRUNE, {"before": before, "most": most})

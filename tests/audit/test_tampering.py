@@ -58,6 +58,25 @@ def test_a_changed_operation_of_an_ended_checkout_is_named(day: Day) -> None:
     assert told(day.verify()) == [found]
 
 
+def test_a_changed_attempt_of_an_ended_checkout_is_named(day: Day) -> None:
+    """What the wallet answered is what a quarrel is decided by."""
+    changes = ("frames = '[]'", "said = '{}'", "took_us = took_us + 1", "outcome = 'declined'", "began = began - 1")
+    sold = day.sell(1 + len(changes))[1:]
+    assert told(day.verify()) == []
+    for checkout, change in zip(sold, changes, strict=True):
+        day.by_hand(f"UPDATE attempts SET {change} WHERE saga_id = :id", id=checkout)
+    assert told(day.verify()) == [f"m1: attempts of {checkout}: one was changed" for checkout in sold]
+
+
+def test_a_deleted_attempt_is_named_and_an_old_one_is_not_missed(day: Day) -> None:
+    first, sold, last = day.sell(3)
+    day.by_hand("DELETE FROM attempts WHERE saga_id = :id", id=sold)
+    assert told(day.verify()) == [f"m1: attempts of {sold}: one was deleted: 0 of 1 are there"]
+    day.by_hand("DELETE FROM attempts WHERE saga_id = :id", id=first)  # as it goes when the days are over: oldest first
+    assert told(day.verify()) == []
+    assert last not in (first, sold)
+
+
 def test_a_deleted_operation_is_named(day: Day) -> None:
     checkout = day.sell(1)[0]
     op = day.row("SELECT * FROM ops WHERE saga_id = :id AND hook = 'payment_charge'", id=checkout)
