@@ -95,8 +95,8 @@ class TrytonAdapter(Adapter):
         if request.cursor and not request.cursor.isdecimal():
             raise InvalidReply("the cursor is not one of this catalogue")
         size = max(1, min(request.limit, 500))
-        domain = [["id", ">", int(request.cursor or 0)], ["active", "in", [True, False]]]
-        rows = self._far.rows("product.product", domain, mapping.PRODUCT, limit=size)
+        domain, names = [["id", ">", int(request.cursor or 0)]], self._ground.product_fields
+        rows = self._far.rows("product.product", domain, names, limit=size, active_test=False)
         found = (mapping.product_of(row, self._stores) for row in rows)
         following = str(rows[-1]["id"]) if len(rows) == size else None
         return Page(items=tuple(product for product in found if product), next_cursor=following)

@@ -115,7 +115,12 @@ class Far:
         raise OutcomeUnknown(f"{method}: the server failed with {result.name[:80]!r}")
 
     def _post(self, body: bytes, header: str, timeout: float | None) -> tuple[int, bytes]:
-        headers = {"Content-Type": "application/json", **({"Authorization": header} if header else {})}
+        # A long reply says that it is compressed, and is not where this is missing.
+        headers = {
+            "Content-Type": "application/json",
+            "Accept-Encoding": "gzip",
+            **({"Authorization": header} if header else {}),
+        }
         seconds = min(self._account.timeout_s, timeout if timeout is not None else self._account.timeout_s)
         reply = self._http.send("POST", f"{self._account.url}/rpc/", data=body, headers=headers, timeout=seconds)
         return reply.status, reply.body

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from gateway.sdk import Misconfigured
 from plugins.tryton.client import Far
+from plugins.tryton.mapping import GROSS_PRICE, PRODUCT
 
 T = TypeVar("T")
 
@@ -70,6 +71,15 @@ class Ground:
         """The id of the product that gift cards are issued as."""
         code = self._settings["gift_card_product"]
         return self._once("gift card", lambda: self._product(code))
+
+    @property
+    def product_fields(self) -> tuple[str, ...]:
+        """What an article is read with: a field of a module that is not installed would fail the whole read."""
+        return self._once("product fields", self._product_fields)
+
+    def _product_fields(self) -> tuple[str, ...]:
+        known = self._far.ask("product.product.fields_get")
+        return (*PRODUCT, GROSS_PRICE) if isinstance(known, dict) and GROSS_PRICE in known else PRODUCT
 
     def _once(self, name: str, read: Callable[[], T]) -> T:
         with self._lock:

@@ -24,7 +24,9 @@ from gateway.sdk import (
 )
 
 #: What a product is read with.
-PRODUCT = ("code", "name", "list_price", "gross_price_used", "active", "salable", "identifiers.code", "template.type")
+PRODUCT = ("code", "name", "list_price_used", "active", "salable", "identifiers.code", "template.type")
+#: The price with its taxes, which only some of Tryton's modules give a product.
+GROSS_PRICE = "gross_price_used"
 #: What a sale is read with.
 SALE = (
     "state",
@@ -71,7 +73,7 @@ def product_of(row: Mapping[str, Any], stores: Sequence[str]) -> Product | None:
     """An article; ``None`` for one without a code, which cannot be sold by code."""
     if not row.get("code"):
         return None
-    price = row.get("gross_price_used") or row.get("list_price") or 0
+    price = row.get(GROSS_PRICE) or row.get("list_price_used") or 0
     codes = tuple(code["code"] for code in row.get("identifiers.") or () if code.get("code"))
     return Product(
         sku=row["code"],

@@ -22,10 +22,14 @@ collect_ignore_glob = [] if os.environ.get(REAL) else ["test_real_*.py"]
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[TrytonServer]:
-    from tests.plugins.tryton.server import TrytonServer
+    from tests.plugins.tryton.server import TrytonServer, Unavailable
 
-    with TrytonServer() as running:
-        yield running
+    try:
+        running = TrytonServer().__enter__()
+    except Unavailable as error:
+        pytest.exit(f"there is no Tryton to test against: {error}", returncode=3)
+    yield running
+    running.close()
 
 
 @pytest.fixture

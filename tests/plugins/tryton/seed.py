@@ -30,7 +30,8 @@ class Desk:
         self._url = f"{url}/rpc/"
         self._http = requests.Session()
         opened = self._post("common.db.login", [user, {"password": password}], {})
-        self._headers = {"Authorization": protocol.authorization(user, opened[0], opened[1])}
+        self.authorization = protocol.authorization(user, opened[0], opened[1])
+        self._headers = {"Authorization": self.authorization, "Accept-Encoding": "gzip"}
         self.context: dict[str, Any] = {"company": 1, "language": "en"}
 
     def _post(self, method: str, params: list[Any], headers: dict[str, str]) -> Any:

@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from importlib.util import find_spec
 from pathlib import Path
@@ -99,6 +100,8 @@ class TrytonServer:
     def close(self) -> None:
         self.kill()
         self._postgres.close()
+        if self._folder != Path():
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     # -- life
     def start(self) -> None:
@@ -137,8 +140,7 @@ class TrytonServer:
         address = urlsplit(self._postgres.new_database())
         self._database = address.path.lstrip("/")
         socket_folder = unquote(address.query.partition("host=")[2])
-        self._folder = _HOME / "run"
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self._folder = Path(tempfile.mkdtemp(prefix="run-", dir=_HOME))
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._settings = {"PGHOST": socket_folder, "PGUSER": "postgres"}

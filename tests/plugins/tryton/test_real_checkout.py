@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
@@ -125,7 +126,7 @@ def test_a_checkout_takes_goods_coupon_and_card_in_tryton_and_a_refund_gives_all
 
 def test_of_two_checkouts_for_the_last_piece_one_is_sold(api: Api, desk: Desk) -> None:
     """Nobody pays for what another has already."""
-    answers = at_once(*(lambda n=n: api.post("…/checkouts", basket(f"L{n}", "LAST", "1")) for n in range(2)))
+    answers = at_once(*(partial(api.post, "…/checkouts", basket(f"L{n}", "LAST", "1")) for n in range(2)))
     assert sorted(answer.status_code for answer in answers) == [201, 409], answers
     assert on_hand(desk, "LAST") == 0
     assert len(sales(desk, "L0") + sales(desk, "L1")) == 1

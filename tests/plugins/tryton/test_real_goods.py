@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
 
-from gateway.sdk import CatalogueRequest, Declined, DeclineReason, Done, LevelsRequest, NotFound
+import requests
+
+from gateway.sdk import CatalogueRequest, Declined, DeclineReason, Done, LevelsRequest, NotFound, Product
+from plugins.tryton import protocol
 from plugins.tryton.adapter import TrytonAdapter
 from tests.plugins.tryton.seed import Desk
+from tests.plugins.tryton.server import TrytonServer
 from tests.plugins.tryton.support import STORE, asked, at_once, call, held, key, reserve, returned
 
 
@@ -22,7 +27,8 @@ def state(desk: Desk, name: str) -> list[str]:
 
 def test_the_library_is_read_to_its_end_in_pages(adapter: TrytonAdapter) -> None:
     """A page boundary that loses an article keeps it from being sold online."""
-    found, cursor = [], ""
+    found: list[Product] = []
+    cursor = ""
     for _ in range(10):
         page = adapter.catalogue_page(CatalogueRequest(cursor=cursor, limit=2))
         found += page.items
@@ -34,6 +40,16 @@ def test_the_library_is_read_to_its_end_in_pages(adapter: TrytonAdapter) -> None
     assert by_sku["TB2"].unit_amount == 8990
     assert by_sku["RC1"].stocked
     assert not by_sku["GIFT"].stocked
+
+
+def test_tryton_itself_calls_a_long_plain_reply_compressed(desk: Desk, server: TrytonServer) -> None:
+    """Why every request here accepts gzip: without it a client cannot read an answer that is longer than a screen."""
+    body = protocol.encode("model.product.product.fields_get", [{}])
+    headers = {"Authorization": desk.authorization, "Content-Type": "application/json", "Accept-Encoding": "identity"}
+    url = f"{server.url}/{server.database}/rpc/"
+    with requests.post(url, data=body, headers=headers, timeout=20, stream=True) as reply:
+        assert reply.headers["Content-Encoding"] == "gzip"
+        assert reply.raw.read(1) == b"{"
 
 
 def test_a_hold_takes_goods_from_what_may_be_promised_and_letting_go_gives_them_back(
@@ -92,8 +108,8 @@ def test_of_two_who_want_the_last_one_exactly_one_gets_it(rebuild: Callable[...,
     for _ in range(5):
         names = (key(), key())
         answers = at_once(
-            lambda names=names: first.stock_reserve(reserve("LAST", 1), call(names[0])),
-            lambda names=names: second.stock_reserve(reserve("LAST", 1), call(names[1])),
+            partial(first.stock_reserve, reserve("LAST", 1), call(names[0])),
+            partial(second.stock_reserve, reserve("LAST", 1), call(names[1])),
         )
         won = [name for name, answer in zip(names, answers, strict=True) if isinstance(answer, Done)]
         assert len(won) == 1, answers

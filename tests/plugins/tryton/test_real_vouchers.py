@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
 
 from gateway.sdk import CouponKind, CouponLookup, Declined, DeclineReason, Done
 from plugins.tryton.adapter import TrytonAdapter
@@ -123,8 +124,8 @@ def test_of_two_checkouts_with_one_code_exactly_one_gets_it(rebuild: Callable[..
     for _ in range(5):
         code = new_code(desk)
         answers = at_once(
-            lambda code=code: first.coupon_reserve(use(code, 100), call()),
-            lambda code=code: second.coupon_reserve(use(code, 100), call()),
+            partial(first.coupon_reserve, use(code, 100), call()),
+            partial(second.coupon_reserve, use(code, 100), call()),
         )
         assert sorted(type(answer).__name__ for answer in answers) == ["Declined", "Done"], answers
         assert carriers(desk, code) == ["draft"]
@@ -136,8 +137,8 @@ def test_of_two_checkouts_with_one_card_exactly_one_gets_it(rebuild: Callable[..
     for _ in range(5):
         card = new_card(desk, "50")
         answers = at_once(
-            lambda card=card: first.coupon_reserve(use(card, 5000), call()),
-            lambda card=card: second.coupon_reserve(use(card, 5000), call()),
+            partial(first.coupon_reserve, use(card, 5000), call()),
+            partial(second.coupon_reserve, use(card, 5000), call()),
         )
         assert sorted(type(answer).__name__ for answer in answers) == ["Declined", "Done"], answers
 
