@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 WORKERS ?= 2
 
-.PHONY: plugins help demo test fast lint types bench simulate bugs matrix model power storage kill kill-nodes races faults faults-systems soak lock clean schemathesis fuzz peers real-tryton
+.PHONY: plugins help demo test fast lint types bench simulate bugs matrix model power storage kill kill-nodes races faults faults-systems soak lock clean schemathesis fuzz peers real-tryton real-pretix
 
 help:  ## say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -95,13 +95,21 @@ fuzz: $(READY)  ## MINUTES= of coverage-guided fuzzing of every reader of a wire
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check atheris || echo "no atheris here: plain mutation"
 	$(BIN)/python -W ignore -m tests.sdk.fuzz --minutes $(MINUTES) $(ARGS)
 
-peers: $(READY)  ## the transports against servers that nobody here wrote: MariaDB, SFTP, SOAP and what else there is
+peers: $(READY)  ## against what nobody here wrote: MariaDB, SFTP, SOAP, a bank host, a card processor
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[soap,iso8583,sftp,dbf,mysql,mssql,serial]' asyncssh spyne
 	test -x var/peers/mariadb/usr/sbin/mariadbd -o -x /usr/sbin/mariadbd || $(BIN)/python -m tests.sdk.mariadb
-	$(BIN)/python -m pytest -n 0 tests/sdk $(ARGS)
+	test -x var/peers/iso8583sim/bin/iso8583sim || { $(PYTHON) -m venv --clear var/peers/iso8583sim \
+	  && var/peers/iso8583sim/bin/python -m pip install --quiet --disable-pip-version-check iso8583sim==1.6.0; }
+	var/peers/localstripe/bin/python -c 'import localstripe' 2>/dev/null || { $(PYTHON) -m venv --clear var/peers/localstripe \
+	  && var/peers/localstripe/bin/python -m pip install --quiet --disable-pip-version-check localstripe==1.15.10; }
+	$(BIN)/python -m pytest -n 0 tests/sdk tests/plugins/bankhost tests/plugins/stripe $(ARGS)
 
 real-tryton: $(READY)  ## the Tryton adapter against a real Tryton with a PostgreSQL of its own, installed into var/tryton at the first run
 	O2O_REAL_TRYTON=1 $(BIN)/python -m pytest -n 0 --timeout 600 tests/plugins/tryton $(ARGS)
+
+real-pretix: $(READY)  ## the pretix adapter against a real pretix, installed and migrated into var/real/pretix at the first run
+	$(BIN)/python -W ignore -m tests.plugins.pretix.ground
+	$(BIN)/python -m pytest -n 0 --timeout 300 tests/plugins/pretix/real_*.py $(ARGS)
 
 PLUGINS ?= alipay groupbuy ktv restaurant department convenience house sandbox
 plugins: $(READY)  ## PLUGINS= through the conformance suite; docs/matrix.md is made from what it finds

@@ -100,8 +100,10 @@ class PretixAdapter(Adapter):
             found = talk.look("", dict)
             item = settings["redemption_item"]
             free = talk.look(f"items/{item}/", p.read_item) if item else None
+        except Misconfigured:
+            raise
         except NotSent as error:
-            raise type(error)(f"base_url: {error}") from None
+            raise NotSent(f"base_url: {error}") from None
         if found is None:
             raise Misconfigured(f"event: pretix knows no {settings['event']!r} of {settings['organizer']!r}")
         if found.get("currency") != self.context.currency:

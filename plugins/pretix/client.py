@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -30,14 +29,17 @@ T = TypeVar("T")
 #: Rows a page of a list has, and the most pages that are turned.
 PAGE = 50
 PAGES_MOST = 40
+#: An event that is not there is answered like one that the token has no right to.
+_RIGHTS = "token, organizer or event: pretix answers {}; does the token's team have rights on this event?"
 
 
-@dataclass(frozen=True)
 class Refused(Exception):
     """pretix looked and did nothing; ``body`` is what it says about it."""
 
-    status: int
-    body: Any
+    def __init__(self, status: int, body: Any) -> None:
+        super().__init__(f"{status} {words(body)}")
+        self.status = status
+        self.body = body
 
     @property
     def text(self) -> str:
@@ -110,7 +112,7 @@ class Talk:
         """Raise for an answer that says that nothing was done."""
         if reply.status in (401, 403):
             self._sent = before
-            raise self._classed(Misconfigured(f"token: pretix answers {reply.status}; does its team have the rights?"))
+            raise self._classed(Misconfigured(_RIGHTS.format(reply.status)))
         body = self._parsed(read_json, reply.body) if reply.status in (400, 404, 409) else None
         busy = reply.status == 409 and not (isinstance(body, dict) and "value" in body)
         if body is not None and not busy:
@@ -129,7 +131,7 @@ class Talk:
         except AdapterError as error:
             raise self._classed(error) from None
         if reply.status in (401, 403):
-            raise self._classed(Misconfigured(f"token: pretix answers {reply.status}; does its team have the rights?"))
+            raise self._classed(Misconfigured(_RIGHTS.format(reply.status)))
         if reply.status not in (200, 404):
             raise self._classed(OutcomeUnknown(f"pretix answers {reply.status}"))
         return reply

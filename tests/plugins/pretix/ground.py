@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -49,7 +50,7 @@ class GroundError(RuntimeError):
 def install() -> Path:
     """The environment's Python, with pretix in it."""
     python = HOME / "venv" / "bin" / "python"
-    mark = HOME / "venv" / f".pretix-{VERSION}"
+    mark = HOME / "venv" / f".pretix-{VERSION}-gunicorn"
     if mark.exists():
         return python
     shutil.rmtree(HOME / "venv", ignore_errors=True)
@@ -58,7 +59,9 @@ def install() -> Path:
     command = (
         [uv, "pip", "install", "--quiet", "--python", python] if uv.exists() else [python, "-m", "pip", "install", "-q"]
     )
-    done = subprocess.run([*command, f"pretix=={VERSION}"], timeout=INSTALL_S, capture_output=True, text=True)
+    done = subprocess.run(
+        [*command, f"pretix=={VERSION}", "gunicorn"], timeout=INSTALL_S, capture_output=True, text=True
+    )
     if done.returncode:
         said = done.stderr.strip()[-800:]
         raise GroundError(f"pretix {VERSION} cannot be installed; is the package registry reached?\n{said}")
@@ -71,7 +74,7 @@ class Pretix:
     """The running system; a context manager. ``kill`` ends it as a power cut would, ``start`` starts it again."""
 
     folder: Path
-    workers: int = 4
+    workers: int = 3
     port: int = 0
     token: str = ""
     _process: subprocess.Popen[bytes] | None = None
@@ -105,9 +108,10 @@ class Pretix:
 
     def start(self) -> None:
         """Start the web server and wait until it answers."""
+        where = ("-b", f"127.0.0.1:{self.port}")
         with (self.folder / "pretix.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [self._python, *("-m", "gunicorn", "-b", f"127.0.0.1:{self.port}"), *("-w", f"{self.workers}", "pretix.wsgi")],
+                [self._python, "-m", "gunicorn", *where, "--preload", "-w", str(self.workers), "pretix.wsgi"],
                 env=self._environment, stdout=log, stderr=log, cwd=self.folder, start_new_session=True,
             )  # fmt: skip
         end = time.monotonic() + START_S
@@ -192,3 +196,16 @@ class Pretix:
         )
         if done.returncode:
             raise GroundError(f"{name}: {done.stderr[-800:]}")
+
+
+def main() -> None:
+    """Install and migrate, so that no test has to wait for it."""
+    with tempfile.TemporaryDirectory() as folder, Pretix(Path(folder)) as running:
+        print(f"pretix {VERSION} answers at {running.url}; it is stopped again")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (GroundError, subprocess.TimeoutExpired) as trouble:
+        sys.exit(str(trouble))
