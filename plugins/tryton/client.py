@@ -155,13 +155,20 @@ def _decoded(body: bytes) -> Any:
 def steadily(call: Call, attempt: Callable[[], Change | None]) -> Change:
     """Look and act until it is decided: ``attempt`` looks first and returns ``None`` to be asked again.
 
+    A first refusal may mean that somebody at a desk was faster: it is looked at again, and the second one counts.
     Raises ``OutcomeUnknown`` at the call's deadline, and where the server is gone after a first round: that one may
     have changed something.
     """
+    refused = False
     for turn in count():
         decided = None
         try:
             decided = attempt()
+            refused = False
+        except Refused:
+            if refused:
+                raise
+            refused = True
         except Busy:
             time.sleep(BUSY_WAIT_S)
         except NotSent as error:
