@@ -140,6 +140,8 @@ def read_object(body: bytes) -> dict[str, Any]:
         return {}
     try:
         found = json.loads(body.decode("utf-8"), object_pairs_hook=_once)
+    except ParseError:
+        raise
     except (ValueError, RecursionError) as error:
         raise ParseError("not JSON in UTF-8") from error
     if not isinstance(found, dict):
