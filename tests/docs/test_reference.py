@@ -19,7 +19,7 @@ from gateway.runtime.config import read_gateway
 from gateway.runtime.gateway_config import Limits, Server, Timings, Webhooks
 from tests.docs.guides import ROOT, blocks
 
-GUIDES = ("integrator.md", "merchant.md", "platform.md")
+GUIDES = ("integrator.md", "merchant.md", "platform.md", "tutorial.md")
 PROSE = [ROOT / name for name in ("README.md", "README.zh.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")]
 PROSE += sorted((ROOT / "docs").glob("*.md")) + sorted((ROOT / "plugins").glob("*/README.md"))
 
