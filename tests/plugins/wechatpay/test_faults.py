@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
 
@@ -142,7 +143,7 @@ def test_a_shown_code_under_faults_ends_without_money(shop: Shop, operation: str
     else:
         shop.pull("scan", out_trade_no=key(1))
     shop.once(fault, operation)
-    facts = {"qr_code": "weixin://x"}
+    facts: dict[str, Any] = {"qr_code": "weixin://x"}
     with pytest.raises(OutcomeUnknown):
         shop.reverse(2, original=1, **facts)
     for attempt in (2, 3):
