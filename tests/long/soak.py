@@ -2,8 +2,8 @@
 
 Two workers on SQLite, a mixed load with declines, timeouts, refunds and long-polls on the event feed. Every ten seconds
 (more often in a short run): memory, threads and descriptors of every worker, the write-ahead log, how long events take
-to be told, and the median reply. After the warm-up, memory may grow by 5 % and come to 150 MB a worker, the log to
-64 MB; threads, descriptors and the events' lag stay flat. A run is one line of evidence.
+to be told, in the feed and by webhook, and the median reply. After the warm-up, memory may grow by 5 % and come to 150
+MB a worker, the log to 64 MB; threads, descriptors and the events' lags stay flat. A run is one line of evidence.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -30,10 +30,11 @@ from tests.long import runs
 from tests.long.audit import Audit
 from tests.long.load import Load
 from tests.long.town import Town, stock_up
+from tests.webhooks.kit import Receiver, Seen
 
 RSS_MOST_MB, WAL_MOST_MB, GROWTH_MOST = 150.0, 64.0, 0.05
-#: Threads and descriptors that may come and go: a connection of a client, a pool's spare.
-SLACK = 4
+#: Threads and descriptors that may come and go: a connection of a client, a pool's spare, eight senders of webhooks.
+SLACK = 4 + 8
 #: A part of the run that is not judged: caches fill, connections are made.
 WARM_UP = 0.25
 CLIENTS = 4
@@ -51,26 +52,55 @@ class Sample:
     descriptors: list[int]
     wal_mb: float
     lag_s: float
+    hook_s: float
     p50_s: float
     replies: int
+
+
+class TownWithReceiver(Town):
+    """A town that tells one receiver inside of its events."""
+
+    receiver: Receiver
+
+    def _write_config(self) -> None:
+        super()._write_config()
+        with self.config_file.open("a", encoding="utf-8") as file:
+            file.write(f'[webhooks]\nallow_hosts = ["{self.receiver.host}"]\n')
+
+    def listen(self, lags: list[float]) -> None:
+        """Take note of how late each event comes to the receiver; one in fifty is refused once and comes again."""
+        refused = random.Random(1)
+
+        def answer(seen: Seen) -> int:
+            self.receiver.seen.clear()
+            self.receiver.accepted.clear()
+            lags.append(time.time() - datetime.fromisoformat(seen.event["occurred_at"]).timestamp())
+            return 503 if refused.random() < 0.02 else 204
+
+        self.receiver.behaviour = answer
+        headers = {"Authorization": f"Bearer {self.key}", "Idempotency-Key": "soak"}
+        url = f"{self.nodes[0].url}/v1/webhook-endpoints"
+        requests.post(url, json={"url": self.receiver.url}, headers=headers, timeout=20).raise_for_status()
 
 
 @dataclass
 class Soak:
     """A town under load and what is seen of it."""
 
-    town: Town
+    town: TownWithReceiver
     load: Load
     every: float
     growth: float = GROWTH_MOST
     samples: list[Sample] = field(default_factory=list)
     lags: list[float] = field(default_factory=list)
+    hooks: list[float] = field(default_factory=list)
     server_errors: int = 0
 
     def run(self, seconds: float) -> Iterator[str]:
         """Load, look, and judge."""
         began = time.monotonic()
         threads = [threading.Thread(target=work, daemon=True) for work in (self._poll, self._trouble)]
+        self.town.listen(self.hooks)
         self.load.start(CLIENTS)
         for thread in threads:
             thread.start()
@@ -91,6 +121,7 @@ class Soak:
         times = [deed.seconds for deed in deeds if deed.status]
         self.server_errors += sum(deed.status == 500 for deed in deeds)
         lags, self.lags = self.lags, []
+        hooks = [self.hooks.pop() for _ in range(len(self.hooks))]
         wal = Path(f"{self.town.store}-wal")
         pids = sorted(self.town.nodes[0].workers())
         self.samples.append(
@@ -101,6 +132,7 @@ class Soak:
                 descriptors=[len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in pids],
                 wal_mb=round(wal.stat().st_size / 2**20, 2) if wal.exists() else 0.0,
                 lag_s=round(statistics.median(lags), 3) if lags else 0.0,
+                hook_s=round(statistics.median(hooks), 3) if hooks else 0.0,
                 p50_s=round(statistics.median(times), 4) if times else 0.0,
                 replies=len(times),
             )
@@ -161,16 +193,21 @@ def judge(samples: list[Sample], growth: float = GROWTH_MOST) -> Iterator[str]:
                 yield f"worker {worker}: {name} grew from {then} to {now}"
     if (wal := max(sample.wal_mb for sample in samples)) > WAL_MOST_MB:
         yield f"the write-ahead log came to {wal} MB"
-    then, now = (statistics.median(sample.lag_s for sample in part) for part in (first, last))
-    if now > 2 * then + 0.5:
-        yield f"events are told later and later: {then} s, and then {now} s"
+    for name, where in (("lag_s", "in the feed"), ("hook_s", "by webhook")):
+        then, now = (statistics.median(getattr(sample, name) for sample in part) for part in (first, last))
+        if now > 2 * then + 0.5:
+            yield f"events are told later and later {where}: {then} s, and then {now} s"
+    if not any(sample.hook_s for sample in calm):
+        yield "no event was told by webhook"
 
 
 def soak(
     seconds: float, seed: int, every: float, folder: Path, growth: float = GROWTH_MOST
 ) -> tuple[list[str], dict[str, Any]]:
     """One soak: what was wrong, its figures, its samples."""
-    with Town(folder, names=("alipay", "convenience"), merchants=("convenience",)) as town:
+    town = TownWithReceiver(folder, names=("alipay", "convenience"), merchants=("convenience",))
+    town.receiver = Receiver()
+    with closing_receiver(town), town:
         with town.opened() as database:
             database.tx(stock_up)
         load = Load(town, seed, mix=("simple", "whole", "whole", "corner", "deposit", "refund", "decline"))
@@ -178,6 +215,15 @@ def soak(
         wrong = [*audit.balances(), *watched.run(seconds)]
         wrong += [*audit.settled(60.0), *audit.balances()]
         return wrong, _figures(watched.samples)
+
+
+@contextmanager
+def closing_receiver(town: TownWithReceiver) -> Iterator[None]:
+    """The receiver ends after the town."""
+    try:
+        yield
+    finally:
+        town.receiver.stop()
 
 
 def _figures(samples: list[Sample]) -> dict[str, Any]:
@@ -191,6 +237,7 @@ def _figures(samples: list[Sample]) -> dict[str, Any]:
         "descriptors": [calm[0].descriptors, calm[-1].descriptors],
         "wal_most_mb": max(sample.wal_mb for sample in samples),
         "lag_s": [calm[0].lag_s, calm[-1].lag_s],
+        "hook_s": [calm[0].hook_s, calm[-1].hook_s],
         "p50_ms": [round(calm[0].p50_s * 1000, 1), round(calm[-1].p50_s * 1000, 1)],
     }
 
