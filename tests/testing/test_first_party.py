@@ -8,9 +8,31 @@ from gateway.testing.conformance import report_of
 from gateway.testing.ladder import GRADES, Verdict
 from gateway.testing.suite import profile_of
 
-PLUGINS = ["alipay", "wechatpay", "groupbuy", "ktv", "restaurant", "department", "convenience", "house", "sandbox"]
+PLUGINS = [
+    "alipay",
+    "wechatpay",
+    "bankhost",
+    "stripe",
+    "groupbuy",
+    "ktv",
+    "restaurant",
+    "department",
+    "convenience",
+    "house",
+    "sandbox",
+]
 PROFILES = [profile for name in PLUGINS for profile in profile_of(name)]
-GOLD = {"alipay", "wechatpay", "ktv", "restaurant", "restaurant-members", "department", "convenience"}
+GOLD = {
+    "alipay",
+    "wechatpay",
+    "bankhost",
+    "stripe",
+    "ktv",
+    "restaurant",
+    "restaurant-members",
+    "department",
+    "convenience",
+}
 
 
 @pytest.mark.slow
