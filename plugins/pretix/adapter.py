@@ -23,6 +23,7 @@ from gateway.sdk import (
     CouponLookup,
     CouponRestore,
     CouponUse,
+    Done,
     Enrol,
     Freshness,
     Level,
@@ -46,6 +47,7 @@ from gateway.sdk import (
     StatementRow,
     StockHeld,
     StockReserve,
+    StockReturn,
     Traits,
     hookimpl,
 )
@@ -142,7 +144,14 @@ class PretixAdapter(Adapter):
         return self._stock.cancel(self._talk(call), request, call)
 
     @hookimpl
+    def stock_return(self, request: StockReturn, call: Call) -> Change:
+        """Nothing is sent: the places are free again when the return of the sale cancels the order's positions."""
+        return Done(ref=p.cart_id(request.original.key), facts={"by": "order_return"})
+
+    @hookimpl
     def stock_query(self, request: Query) -> Answer:
+        if request.hook == "stock_return":
+            return Done(ref=p.cart_id(request.request.original.key), facts={"by": "order_return"}, replayed=True)
         return self._stock.query(self._look("query_timeout_s"), request)
 
     # -------------------------------------------------------------- members
