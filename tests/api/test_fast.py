@@ -52,6 +52,8 @@ BODIES: dict[str, list[dict[str, Any]]] = {
     "look_up_member": [{"type": "phone", "value": PHONE, "store_id": "s1"}],
     "add_tender": [{"method": "bank_card", "terminal_id": "9"}, {"method": "cash", "amount": 1}],
     "create_deposit": [{"store_id": "s1", "amount": 1, "tender": {"method": "qr_code", "channel": "alipay"}}],
+    "resolve_task": [{"outcome": "not_done", "evidence": "slip 000124"}],
+    "create_webhook_endpoint": [{"url": "https://platform.example/hooks"}],
 }
 WITH_BODY = [operation for operation in OPERATIONS if operation.body is not None]
 ODD: list[Any] = [None, True, 0, -1, 1.0, 10**12, "", "x", "\x00", "x" * 200, "0", "1.0005", [], {}, [None], ["x", "x"]]

@@ -158,7 +158,8 @@ class Street(Stage):
     def get(self, path: str, *, merchant: str = "m1", **query: str) -> requests.Response:
         """Read, patiently: a worker may be starting again."""
         headers = {"Authorization": f"Bearer {self.key}"}
-        for _ in range(60):
+        until = time.monotonic() + 30
+        while time.monotonic() < until:
             try:
                 return requests.get(
                     f"{self.url}/v1/merchants/{merchant}{path}", headers=headers, params=query, timeout=10
