@@ -91,7 +91,7 @@ def test_who_guesses_is_stopped_over_all_processes(low: Gateway, kind: str) -> N
 def test_who_sells_all_day_is_not_stopped(low: Gateway) -> None:
     """Members who are there and quotes without codes are no misses."""
     api = low.api("bun")
-    for _ in range(6):
+    for _ in range(4):  # more than may be missed, and fewer than a flood
         assert api.post("…/members/lookup", {"type": "phone", "value": PHONE}).status_code == 200
         assert api.post("…/quotes", basket()).status_code == 200
 
