@@ -15,7 +15,7 @@ from plugins.tryton import protocol
 #: Waits between two looks while another transaction is in the way, in seconds.
 BUSY_WAIT_S = 0.15
 #: Statuses after which the server has rolled back, or has not begun: it could not serialise, or a table was locked.
-BUSY_STATUSES = frozenset({423, 429, 503})
+BUSY_STATUSES = frozenset({429, 503})
 
 
 class Refused(Exception):

@@ -120,7 +120,7 @@ def coupon_of(
         title=promotion["name"],
         counts=Counts(initial=initial or 1_000_000, available=available, held=held, used=used),
         expires_at=_end_of(row["end_date"], zone),
-        usable=bool(row["active"]) and effect is not None and available > 0,
+        usable=bool(row["active"]) and effect is not None and available > 0 and not coupon["per_party"],
         terms=effect[1] if effect else {},
     )
 

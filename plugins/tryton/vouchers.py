@@ -111,6 +111,10 @@ class Vouchers:
         ends = number["end_date"]
         if isinstance(ends, date) and ends < datetime.now(self._zone).date():
             return Declined(reason=DeclineReason.COUPON_EXPIRED)
+        if number["coupon."]["per_party"]:
+            return Declined(
+                reason=DeclineReason.COUPON_NOT_APPLICABLE, message="good once a party: we are not told whose"
+            )
         return None if number["active"] else Declined(reason=DeclineReason.COUPON_EXHAUSTED)
 
     def _carry(self, request: CouponUse, call: Call, field: str, model: str, row: Mapping[str, Any]) -> None:

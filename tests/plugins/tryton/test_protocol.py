@@ -6,6 +6,7 @@ import contextlib
 import json
 from datetime import date, datetime
 from decimal import Decimal
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -25,12 +26,12 @@ SALE = (
     b' "write_date": {"__class__": "datetime", "year": 2026, "month": 11, "day": 20, "hour": 3, "minute": 4,'
     b' "second": 5, "microsecond": 6}}]}'
 )
-NUMBER = {
+NUMBER: dict[str, Any] = {
     "id": 4,
     "number": "TEN1",
     "active": True,
     "end_date": date(2026, 12, 31),
-    "coupon.": {"number_of_use": 1, "promotion.": {"name": "九折", "formula": "0.9 * unit_price"}},
+    "coupon.": {"number_of_use": 1, "per_party": False, "promotion.": {"name": "九折", "formula": "0.9 * unit_price"}},
 }
 
 
@@ -130,11 +131,20 @@ def test_a_coupon_is_priced_by_its_formula_or_by_the_settings_or_not_offered() -
     assert (found.kind, found.terms, found.usable) == (CouponKind.PERCENT, {"rate_bp": 9000}, True)
     assert found.expires_at is not None
     assert found.expires_at.isoformat() == "2026-12-31T23:59:59+08:00"
-    odd = {**NUMBER, "coupon.": {"number_of_use": 1, "promotion.": {"name": "满减", "formula": "unit_price - 1"}}}
+    odd = {
+        **NUMBER,
+        "coupon.": {
+            "number_of_use": 1,
+            "per_party": False,
+            "promotion.": {"name": "满减", "formula": "unit_price - 1"},
+        },
+    }
     assert not mapping.coupon_of(odd, 0, 0, {}, zone).usable
     known = {"满减": {"kind": CouponKind.CASH, "terms": {"off_amount": 2000}}}
     assert mapping.coupon_of(odd, 0, 0, known, zone).terms == {"off_amount": 2000}
     assert mapping.coupon_of(NUMBER, 1, 0, {}, zone).counts.available == 0
+    per_party = {**NUMBER, "coupon.": {**NUMBER["coupon."], "per_party": True}}
+    assert not mapping.coupon_of(per_party, 0, 0, {}, zone).usable
 
 
 def test_the_tenders_are_written_so_that_they_can_be_read() -> None:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from decimal import Decimal
 from functools import partial
 
+import pytest
+import requests
+
 from gateway.sdk import CouponKind, CouponLookup, Declined, DeclineReason, Done
 from plugins.tryton.adapter import TrytonAdapter
 from tests.plugins.tryton.seed import Desk
+from tests.plugins.tryton.server import TrytonServer
 from tests.plugins.tryton.support import asked, at_once, call, key, restored, use, used
 
 
@@ -83,6 +89,30 @@ def test_tryton_itself_keeps_a_card_spent_on_a_cancelled_sale(desk: Desk) -> Non
     desk("sale.sale.write", [sale], {"gift_cards": [["add", [card]]]})
     desk("sale.sale.cancel", [sale])
     assert desk.rows("sale.gift_card", [["id", "=", card]], "spent_on")[0]["spent_on"] == f"sale.sale,{sale}"
+
+
+def test_tryton_itself_ignores_a_condition_over_rest_and_keeps_it_over_json_rpc(
+    desk: Desk, server: TrytonServer
+) -> None:
+    """Why the adapter speaks JSON-RPC: over REST two checkouts that read the same card would both write it."""
+    admin = desk.rows("res.user", [["login", "=", "admin"]], "login")[0]["id"]
+    made = desk.create("res.user.application", application="rest", user=admin)
+    bearer = desk.rows("res.user.application", [["id", "=", made]], "key")[0]["key"]
+    number = new_card(desk, "10")
+    card = desk.rows("sale.gift_card", [["number", "=", number]], "_timestamp")[0]
+    desk("sale.gift_card.write", [card["id"]], {"value": Decimal(11)})
+    stamp = {f"sale.gift_card,{card['id']}": card["_timestamp"]}
+    with pytest.raises(RuntimeError, match="ConcurrencyException"):
+        desk("sale.gift_card.write", [card["id"]], {"value": Decimal(12)}, _timestamp=stamp)
+    context = urlsafe_b64encode(json.dumps({"company": 1, "_timestamp": stamp}).encode()).decode()
+    reply = requests.put(
+        f"{server.url}/{server.database}/rest/model/sale.gift_card/{card['id']}",
+        json={"value": {"__class__": "Decimal", "decimal": "13"}},
+        headers={"Authorization": f"Bearer {bearer}", "X-Tryton-Context": context},
+        timeout=20,
+    )
+    assert reply.status_code == 200, reply.text[:200]
+    assert desk.rows("sale.gift_card", [["id", "=", card["id"]]], "value")[0]["value"] == 13
 
 
 # ---- what the adapter makes of it
