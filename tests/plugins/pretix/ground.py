@@ -129,6 +129,16 @@ class Pretix:
                 os.killpg(self._process.pid, signal.SIGKILL)  # its own session: nothing but what was started above
             self._process.wait(timeout=20)
             self._process = None
+            self._until_refused()
+
+    def _until_refused(self) -> None:
+        """A killed worker may hold the socket for a moment longer."""
+        end = time.monotonic() + 5
+        while time.monotonic() < end:
+            with socket.socket() as knock:
+                if knock.connect_ex(("127.0.0.1", self.port)):
+                    return
+            time.sleep(0.05)
 
     def freeze(self, stopped: bool) -> None:
         """Stop all its processes, so that requests wait; or let them go on."""
