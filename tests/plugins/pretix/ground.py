@@ -54,14 +54,12 @@ def install() -> Path:
     if mark.exists():
         return python
     shutil.rmtree(HOME / "venv", ignore_errors=True)
-    subprocess.run([sys.executable, "-m", "venv", HOME / "venv"], check=True, timeout=120)
+    subprocess.run([sys.executable, "-m", "venv", str(HOME / "venv")], check=True, timeout=120)
     uv = Path(sys.executable).parent / "uv"
-    command = (
-        [uv, "pip", "install", "--quiet", "--python", python] if uv.exists() else [python, "-m", "pip", "install", "-q"]
-    )
-    done = subprocess.run(
-        [*command, f"pretix=={VERSION}", "gunicorn"], timeout=INSTALL_S, capture_output=True, text=True
-    )
+    pip = ("-m", "pip", "install", "--quiet")
+    command = [str(uv), "pip", "install", "--quiet", "--python", str(python)] if uv.exists() else [str(python), *pip]
+    words = [*command, f"pretix=={VERSION}", "gunicorn"]
+    done = subprocess.run(words, timeout=INSTALL_S, capture_output=True, text=True)
     if done.returncode:
         said = done.stderr.strip()[-800:]
         raise GroundError(f"pretix {VERSION} cannot be installed; is the package registry reached?\n{said}")
