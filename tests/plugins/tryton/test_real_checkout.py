@@ -131,6 +131,9 @@ def test_of_two_checkouts_for_the_last_piece_one_is_sold(api: Api, desk: Desk) -
     assert sorted(answer.status_code for answer in answers) == [201, 409], answers
     assert on_hand(desk, "LAST") == 0
     assert len(sales(desk, "L0") + sales(desk, "L1")) == 1
+    won = next(answer.get_json() for answer in answers if answer.status_code == 201)
+    back = api.post(f"…/checkouts/{won['id']}/refunds", {"refund_no": "RL", "reason": "back on the shelf"})
+    assert (back.status_code, on_hand(desk, "LAST")) == (201, 1)
 
 
 @pytest.mark.parametrize("after_s", [0.4, 1.2, 2.5])
