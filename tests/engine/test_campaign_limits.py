@@ -324,7 +324,11 @@ def test_counters_are_the_sum_of_held_and_used_after_any_sequence(open_shop: Ope
 
 
 def some_sale(shop: House, rng: random.Random, order_no: str, sold: list[str]) -> None:
-    request = {**basket(order_no), "business_date": str(shop.engine.now().date() - timedelta(rng.randint(1, 3))), "lines": LINES}
+    request = {
+        **basket(order_no),
+        "business_date": str(shop.engine.now().date() - timedelta(rng.randint(1, 3))),
+        "lines": LINES,
+    }
     request |= MEMBER if rng.random() < 0.7 else {}
     if rng.random() < 0.3:
         request["tenders"] = [{"method": "payment_code", "auth_code": f"28{rng.randrange(10**10):010d}129011"[:18]}]
