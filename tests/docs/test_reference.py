@@ -96,7 +96,7 @@ def test_commands_that_are_named_exist(file: Path) -> None:
     for word, name in re.findall(r"(?:^|[`/ ])gateway ([a-z]+)(?: ([a-z-]+))?", _code(file), flags=re.MULTILINE):
         assert word in known, f"{file.name}: gateway {word}"
         if word == "simulate" and name:
-            assert name in {*entry_points("o2o_gateway.simulators"), "bonusbox"}, (
+            assert name in {*entry_points("o2o_gateway.simulators"), "bonusbox", "bakery"}, (
                 f"{file.name}: gateway simulate {name}"
             )
 
