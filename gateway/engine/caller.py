@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from gateway.domain.call import Call
@@ -18,6 +18,7 @@ from gateway.engine import crash
 from gateway.engine.model import Far, Verb
 from gateway.engine.own import OWN, OwnLedger
 from gateway.engine.seams import Clock, Effect, Outcome
+from gateway.sdk.adapter import utc_now
 from gateway.sdk.transports.recording import Tape
 from gateway.store.port import Tx
 
@@ -57,10 +58,12 @@ GONE = Unconfigured()
 
 
 class RuntimeCaller:
-    """Calls far systems through the runtime's guarded connections."""
+    """Calls far systems through the runtime's guarded connections. ``wall`` is the clock that adapters measure by."""
 
-    def __init__(self, connections: Connections, clock: Clock, threads: int = 64) -> None:
-        self._connections, self._clock, self._threads = connections, clock, threads
+    def __init__(
+        self, connections: Connections, clock: Clock, threads: int = 64, wall: Callable[[], datetime] = utc_now
+    ) -> None:
+        self._connections, self._clock, self._threads, self._wall = connections, clock, threads, wall
         self._own = OwnLedger()
         #: Messages of calls that had been given up on: saga, operation, verb, time, message.
         self.late: deque[tuple[str, str, str, int, Mapping[str, Any]]] = deque(maxlen=LATE_MOST)
@@ -126,8 +129,8 @@ class RuntimeCaller:
         op = effect.op
         call = Call(
             key=op.key,
-            # An adapter measures by the machine's clock; what is left is the same by either.
-            deadline=datetime.now(UTC) + timedelta(milliseconds=effect.deadline - self._clock.now()),
+            # An adapter measures by a clock of its own; what is left is the same by either.
+            deadline=self._wall() + timedelta(milliseconds=effect.deadline - self._clock.now()),
             attempt=op.attempts,
             trace=effect.trace,
             steps=tuple(Step(name=s["name"], ref=s["ref"], done=s["done"]) for s in op.steps) if op.steps else (),

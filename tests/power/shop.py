@@ -102,7 +102,7 @@ def process(config: GatewayConfig, path: Path, opens: Connect, clock: Clock, bus
     """A worker process on the file."""
     database = SqliteDatabase(path, connect=opens, ballast_bytes=0, low_water_bytes=0, busy_seconds=busy_seconds)
     runtime = Runtime(config, discovery(), database, clock.moment)
-    engine = Engine(runtime, database, RuntimeCaller(runtime, clock, 2), clock, TimeOrderedIds(), FAST)
+    engine = Engine(runtime, database, RuntimeCaller(runtime, clock, 2, clock.moment), clock, TimeOrderedIds(), FAST)
     engine.worker.sleep = clock.sleep
     return Process(database, runtime, engine)
 
