@@ -74,7 +74,7 @@ def test_what_cannot_be_written_says_why(tmp_path: Path) -> None:
     for name, families, transport, why in (
         ("json", ("orders",), "http", "installed already"),
         ("Shop 1", ("orders",), "http", "is no name"),
-        ("shop", ("payments",), "files", "stock, orders, messages"),
+        ("shop", ("payments",), "files", "stock, orders"),
         ("shop", (), "http", "name a family"),
         ("shop", ("orders",), "telex", "http, soap"),
     ):

@@ -15,7 +15,7 @@ TRANSPORTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "soap": ("SOAP", FAMILIES),
     "tcp": ("TCP frames", FAMILIES),
     "database": ("a shared database", ("membership", "coupons", "stock", "orders", "messages")),
-    "files": ("dropped files", ("stock", "orders", "messages")),
+    "files": ("dropped files", ("stock", "orders")),
     "iso8583": ("ISO 8583", ("payments",)),
 }
 #: The SDK's extras that a transport needs.
