@@ -104,7 +104,7 @@ class RoughAdapter(Adapter):
 
     def do_garbage(self, _: str) -> None:
         """Writes to every descriptor that it finds."""
-        for descriptor in range(3, 32):
+        for descriptor in range(3, 256):
             try:
                 os.write(descriptor, b"\xff" * 64)
             except OSError:
