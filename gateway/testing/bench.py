@@ -98,7 +98,7 @@ class Stage:
             return self.far.ready(self.hook)()
 
     def renew(self) -> None:
-        self.far.stop()
+        self.far.stop(spent=True)
         self.far = self._bench.ground.start()
 
     def close(self) -> None:

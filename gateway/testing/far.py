@@ -39,6 +39,7 @@ from gateway.store.migrate import Migration, migrate
 from gateway.store.port import open_database
 from gateway.testing.chains import Made, before
 from gateway.testing.context import FileStore, build
+from gateway.testing.foreign import ForeignSystem, Place
 from gateway.testing.host import Host
 from gateway.testing.profile import Profile
 from gateway.testing.proxy import Line, Plan
@@ -109,9 +110,11 @@ class Far:
     numbers = itertools.count(1)
 
     def __init__(
-        self, profile: Profile, folder: Path, host: Host | None, template: Path | None, merchant: str = "test"
-    ) -> None:
+        self, profile: Profile, folder: Path, host: Host | None, template: Path | None, merchant: str = "test",
+        foreign: ForeignSystem | None = None,
+    ) -> None:  # fmt: skip
         self.profile, self.folder, self._host, self.merchant = profile, folder, host, merchant
+        self.foreign, self.place = foreign, Place({})
         self.data = folder / "system"
         self.line = Line()
         self.skew_s = 0.0
@@ -136,10 +139,14 @@ class Far:
         profile.prepare(self)
 
     def _start(self) -> None:
-        if self.profile.simulator is None or self._host is None:
-            return
-        started = self._host.simulate(self.profile.simulator, self.data, self.profile.options)
-        self.pid, self._panel, self.direct = started["pid"], started["panel"], started["addresses"]
+        if self.foreign is not None:
+            self.data.mkdir(exist_ok=True)
+            self.line.wait_s = 15.0
+            self.place = self.foreign.take()
+            self.direct = dict(self.place.addresses)
+        elif self.profile.simulator is not None and self._host is not None:
+            started = self._host.simulate(self.profile.simulator, self.data, self.profile.options)
+            self.pid, self._panel, self.direct = started["pid"], started["panel"], started["addresses"]
         for role, address in self.direct.items():
             found = _ADDRESS.match(address)
             if found is None:
@@ -161,7 +168,8 @@ class Far:
             database=self.database,
         )
 
-    def stop(self) -> None:
+    def stop(self, *, spent: bool = False) -> None:
+        """End it; the place in a real system is used again unless it is ``spent``."""
         self.adapter.close()
         self.adapter.context.http.close()
         self.line.stop()
@@ -172,6 +180,8 @@ class Far:
             self._listener.server_close()
         if self.pid and self._host is not None:
             self._host.stop(self.pid)
+        if self.foreign is not None and not spent:
+            self.foreign.give_back(self.place)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     # -- for profiles ------------------------------------------------------------------------------------------------
@@ -284,7 +294,9 @@ class Far:
 
     @contextmanager
     def later(self, seconds: float) -> Iterator[None]:
-        """Both clocks, the far system's and ours, moved on."""
+        """Both clocks, the far system's and ours, moved on. Raises ``RuntimeError`` for a real system."""
+        if self.foreign is not None:
+            raise RuntimeError("the clock of a system that nobody here wrote can't be moved")
         self.skew_s += seconds
         self.faults({"name": "clock_skew", "value": int(self.skew_s)})
         try:

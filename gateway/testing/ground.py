@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from gateway.testing.far import Far
+from gateway.testing.foreign import ForeignSystem
 from gateway.testing.host import Host
 from gateway.testing.profile import Profile
 
@@ -33,9 +34,13 @@ class Ground:
     folder: Path
     host: Host | None = None
     template: Path | None = None
+    foreign: ForeignSystem | None = None
     _count: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
     def open(self) -> None:
+        if self.profile.foreign is not None:
+            self.foreign = self.profile.foreign(self.folder)
+            self.foreign.start()
         if self.profile.simulator is None:
             return
         self.host = shared_host()
@@ -44,7 +49,8 @@ class Ground:
         self.host.stop(started["pid"], 15)
 
     def start(self, merchant: str = "test") -> Far:
-        return Far(self.profile, self.folder / f"far{next(self._count)}", self.host, self.template, merchant)
+        folder = self.folder / f"far{next(self._count)}"
+        return Far(self.profile, folder, self.host, self.template, merchant, self.foreign)
 
     @contextmanager
     def far(self, merchant: str = "test") -> Iterator[Far]:
@@ -61,4 +67,6 @@ class Ground:
         return self.host
 
     def close(self) -> None:
+        if self.foreign is not None:
+            self.foreign.stop()
         shutil.rmtree(self.folder, ignore_errors=True)

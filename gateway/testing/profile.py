@@ -37,6 +37,7 @@ from gateway.testing.chains import DERIVED, Made
 if TYPE_CHECKING:
     from gateway.sdk.simulator import Simulator
     from gateway.testing.far import Far
+    from gateway.testing.foreign import ForeignSystem
 
 
 class Missing(Exception):
@@ -49,6 +50,8 @@ class Profile:
     #: The adapter's class, and its simulator's (``None``: the far system is the adapter's own, nothing is between).
     adapter: ClassVar[type[Adapter]]
     simulator: ClassVar[type[Simulator] | None] = None
+    #: Instead of a simulator: a real system that nobody here wrote (gateway.testing.foreign).
+    foreign: ClassVar[type[ForeignSystem] | None] = None
     #: The simulator's options, as ``--set`` gives them.
     options: ClassVar[Mapping[str, str]] = {}
     #: The store whose requests are made.
@@ -118,8 +121,8 @@ class Profile:
         return ()
 
     def books(self, far: Far) -> Mapping[str, Any]:
-        """The far system's books; from its panel unless it has none."""
-        return far.panel_books()
+        """The far system's books; from its panel, or read back from a real system."""
+        return far.panel_books() if far.foreign is None else far.foreign.books(far.place)
 
     # -- requests that fit most systems ------------------------------------------------------------------------------
 

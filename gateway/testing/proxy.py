@@ -40,6 +40,13 @@ NETWORK_FAULTS: dict[str, tuple[str, str]] = {
     "status_before": ("no", "a proxy answers 503 by itself"),
     "status_after": ("yes", "a proxy answers 502 after the system has acted"),
 }
+#: Tried on real systems in addition: what a simulator's panel, or a trait that it claims, tries there.
+FOREIGN_FAULTS: dict[str, tuple[str, str]] = {
+    "double": ("yes", "a proxy on the way sends the request twice"),
+    "slow": ("yes", "the answer comes in two parts, with a pause between"),
+}
+#: Between the two parts of a slow answer, in seconds.
+PAUSE_S = 0.3
 #: Faults that only HTTP knows.
 HTTP_ONLY = frozenset({"status_before", "status_after"})
 
@@ -48,8 +55,8 @@ HTTP_ONLY = frozenset({"status_before", "status_after"})
 class Plan:
     """What to do with the ``at``-th message from now on (0: with each).
 
-    ``fault`` is one of :data:`NETWORK_FAULTS`, or ``mutate``, ``double``, ``kill_before`` or ``kill_after``; ``then``
-    is called as it happens.
+    ``fault`` is one of :data:`NETWORK_FAULTS` or :data:`FOREIGN_FAULTS`, or ``mutate``, ``kill_before`` or
+    ``kill_after``; ``then`` is called as it happens.
     """
 
     fault: str
@@ -64,11 +71,12 @@ class Held:
 
     port: int
     data: bytearray = field(default_factory=bytearray)
+    wait_s: float = 1.0
 
     def release(self) -> None:
         """Let it arrive now, and wait for the server to have answered it."""
         if self.data:
-            _send_alone(self.port, bytes(self.data))
+            _send_alone(self.port, bytes(self.data), self.wait_s)
 
 
 class Line:
@@ -82,6 +90,8 @@ class Line:
         self.held: list[Held] = []
         self.fired = False
         self.is_http = False
+        #: How long the answer to a request that was sent late, or twice, is waited for, in seconds.
+        self.wait_s = 1.0
         self.proxies: dict[str, Proxy] = {}
 
     def add(self, role: str, port: int) -> int:
@@ -251,9 +261,13 @@ class _Link:
                 self.client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
                 return False
             case "double":
-                _send_alone(self.proxy.server_port, bytes(self.request))
+                _send_alone(self.proxy.server_port, bytes(self.request), self.line.wait_s)
+            case "slow":
+                self.client.sendall(reply[: len(reply) // 2])
+                time.sleep(PAUSE_S)
+                reply = reply[len(reply) // 2 :]
         self.client.sendall(spoilt(plan.fault, reply, stale, plan.seed))
-        return plan.fault == "double"
+        return plan.fault in FOREIGN_FAULTS
 
     def _wait_for_end(self) -> None:
         """Read on until the client gives up; nothing is passed on."""
@@ -276,7 +290,7 @@ class _Link:
                 self.server.shutdown(socket.SHUT_RDWR)
 
     def hold(self, plan: Plan, data: bytes) -> bool:
-        held = Held(self.proxy.server_port, bytearray(data))
+        held = Held(self.proxy.server_port, bytearray(data), self.line.wait_s)
         self.line.held.append(held)
         self._leave_server()
         with suppress(OSError):
@@ -316,11 +330,11 @@ _AT_REQUEST: dict[str, Callable[[_Link, Plan, bytes], bool]] = {
 }
 
 
-def _send_alone(port: int, data: bytes) -> None:
+def _send_alone(port: int, data: bytes, wait_s: float) -> None:
     """Send a request over a connection of its own and wait for the answer, which nobody reads."""
     with suppress(OSError), socket.create_connection((LOOPBACK, port), timeout=2) as server:
         server.sendall(data)
-        server.settimeout(1.0)
+        server.settimeout(wait_s)
         if server.recv(65536):
             _until_silent(server)
 

@@ -134,13 +134,14 @@ def _run(bench: Bench, progress: Progress, only: Collection[str]) -> None:
     _each(bench, [hook for hook in bench.hooks if hook not in CHANGE_HOOKS], contract.check)
     progress("traits, faults and kills")
     _all(
+        bench,
         [
             _task(bench, check, hook)
             for hook in bench.changes
             for check, rule in ((faults.check, faults.RULE), (traits.check, traits.RULE), (kills.check, kills.RULE))
             if not only or rule in only
         ]
-        + [_task(bench, check) for check, rule in _WHOLE if not only or rule in only]
+        + [_task(bench, check) for check, rule in _WHOLE if not only or rule in only],
     )
     progress("secrets and costs")
     for check, rule in _ALONE:
@@ -179,11 +180,12 @@ def _task(bench: Bench, check: Callable[..., None], *arguments: str) -> Callable
 
 
 def _each(bench: Bench, hooks: list[str], check: Callable[..., None]) -> None:
-    _all([_task(bench, check, hook) for hook in hooks])
+    _all(bench, [_task(bench, check, hook) for hook in hooks])
 
 
-def _all(tasks: list[Callable[[], None]]) -> None:
-    with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
+def _all(bench: Bench, tasks: list[Callable[[], None]]) -> None:
+    foreign = bench.ground.foreign
+    with ThreadPoolExecutor(_SIDE_BY_SIDE if foreign is None else foreign.side_by_side) as pool:
         for done in [pool.submit(task) for task in tasks]:
             done.result()
 

@@ -13,7 +13,7 @@ from gateway.testing.chains import Made
 from gateway.testing.far import Far, Outcome
 from gateway.testing.ladder import Verdict
 from gateway.testing.profile import Missing
-from gateway.testing.proxy import HTTP_ONLY, NETWORK_FAULTS, Plan
+from gateway.testing.proxy import FOREIGN_FAULTS, HTTP_ONLY, NETWORK_FAULTS, Plan
 from gateway.testing.resolver import resolve
 
 RULE = "outcome_classes"
@@ -87,7 +87,8 @@ def check(bench: Bench, hook: str) -> None:
 def _faults(bench: Bench, stage: Stage, hook: str) -> Iterator[Fault]:
     messages = bench.measured[hook].messages
     at = sorted({1, messages} - {0}) if bench.quick and messages else range(1, messages + 1)
-    for name in QUICK if bench.quick else NETWORK_FAULTS:
+    more = FOREIGN_FAULTS if bench.ground.foreign is not None else {}
+    for name in (*QUICK, *more) if bench.quick else (*NETWORK_FAULTS, *more):
         if name in HTTP_ONLY and not stage.far.line.is_http:
             continue
         yield from (Fault(name, "network", at=number) for number in at if name != "refuse" or number == 1)
