@@ -107,9 +107,9 @@ def saga_by_number(tx: Tx, merchant: str, kind: str, number: str) -> Row | None:
 
 def children(tx: Tx, parent: str, kind: str) -> list[Row]:
     """The sagas that hang on another (the refunds of a checkout), oldest first."""
-    return tx.all(
-        "SELECT * FROM sagas WHERE parent = :parent AND kind = :kind ORDER BY id", {"parent": parent, "kind": str(kind)}
-    )
+    # The index holds sagas with a parent only; SQLite takes it where the statement itself says that there is one.
+    sql = "SELECT * FROM sagas WHERE parent = :parent AND parent <> '' AND kind = :kind ORDER BY id"
+    return tx.all(sql, {"parent": parent, "kind": str(kind)})
 
 
 def ops(tx: Tx, saga_id: str) -> list[Row]:

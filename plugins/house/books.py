@@ -10,8 +10,8 @@ from gateway.sdk import Transaction
 _OPEN = """
 SELECT r.account, sum(r.amount) AS amount FROM house_ledger r
 WHERE r.merchant = :merchant AND r.hook = :reserve AND NOT EXISTS (
-  SELECT 1 FROM house_ledger e WHERE e.merchant = r.merchant AND e.original = r.key AND e.account = r.account
-    AND e.hook IN (:confirm, :cancel))
+  SELECT 1 FROM house_ledger e WHERE e.merchant = r.merchant AND e.original = r.key AND e.original <> ''
+    AND e.account = r.account AND e.hook IN (:confirm, :cancel))
 GROUP BY r.account
 """
 

@@ -88,7 +88,7 @@ class Book:
         """How much of a change has been taken back by this hook so far."""
         sql = (
             "SELECT COALESCE(SUM(amount), 0) AS total FROM house_ledger"
-            " WHERE merchant = :merchant AND original = :original AND hook = :hook"
+            " WHERE merchant = :merchant AND original = :original AND original <> '' AND hook = :hook"
         )
         row = self.tx.one(sql, {"merchant": self.merchant, "original": original, "hook": hook})
         return int(row["total"])

@@ -49,4 +49,11 @@ DROP INDEX house_ledger_day;
 CREATE INDEX house_ledger_days ON house_ledger (merchant, business_date);
 """
 
-MIGRATIONS: tuple[tuple[str, str], ...] = (("house-0001", TABLES), ("house-0002", DAYS))
+#: What was taken back of a change is asked for at every refund.
+TAKEN_BACK = "CREATE INDEX house_ledger_original ON house_ledger (merchant, original, hook) WHERE original <> '';"
+
+MIGRATIONS: tuple[tuple[str, str], ...] = (
+    ("house-0001", TABLES),
+    ("house-0002", DAYS),
+    ("house-0003", TAKEN_BACK),
+)
