@@ -11,12 +11,13 @@ from gateway.domain.common import Secret
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """One message to one receiver who consented to it."""
+    """One message to one receiver who consented to it, in the receiver's ``language`` (``zh``, ``en``) if known."""
 
     channel: str
     template: str
     receiver: Secret
     fields: Mapping[str, str] = field(default_factory=dict)
+    language: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

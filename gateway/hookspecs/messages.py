@@ -13,7 +13,12 @@ class MessageHooks:
 
     @hookspec(firstresult=True)
     def message_send(self, request: Message, call: Call) -> Change:  # type: ignore[empty-body]
-        """Send one message to one receiver."""
+        """Send one message to one receiver, once.
+
+        A receiver who withdrew, or whom a limit of the day keeps it from, is ``Declined``: nobody is written to twice
+        or against their will. There is no query and no undo: a message that may have been sent is only sent again
+        where the far system knows our number again (``idempotent``).
+        """
 
 
 class NoticeHooks:

@@ -46,7 +46,19 @@ _NEVER = (
     "签名",
 )
 #: Parts of names of whose values the last four characters are kept.
-_LAST_FOUR = ("auth_code", "authcode", "paycode", "openid", "open_id", "logon_id", "card_no", "cardno", "id_no")
+_LAST_FOUR = (
+    "auth_code",
+    "authcode",
+    "paycode",
+    "openid",
+    "open_id",
+    "touser",
+    "fromuser",
+    "logon_id",
+    "card_no",
+    "cardno",
+    "id_no",
+)
 _NAMES = _NEVER + _LAST_FOUR
 
 # What follows a name, up to its value: in JSON (also in a JSON text within one), XML, a form, a header.
