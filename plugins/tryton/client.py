@@ -30,10 +30,6 @@ class Busy(Exception):
     """Somebody else was in the way: look again before anything is sent again."""
 
 
-class Stumbled(OutcomeUnknown):
-    """The server failed in a way that it did not mean; reads do so while somebody else writes the same record."""
-
-
 @dataclass(frozen=True, slots=True)
 class Account:
     """Whose session it is."""
@@ -70,13 +66,13 @@ class Far:
         return found[0] if found else None
 
     def ask(self, method: str, *args: Any, timeout: float | None = None, **context: Any) -> Any:
-        """Call a method that changes nothing; one that stumbles over another transaction is asked again."""
+        """Call a method that changes nothing; one that met another transaction is asked again."""
         for last in (False, False, True):
             try:
                 return self._send(method, args, context, timeout)
             except Refused as error:
                 raise OutcomeUnknown(f"{method} was not answered: {error}") from None
-            except (Busy, Stumbled) as error:
+            except Busy as error:
                 if last:
                     raise OutcomeUnknown(f"{method} was not answered: {error}") from None
                 time.sleep(BUSY_WAIT_S)
@@ -122,7 +118,7 @@ class Far:
             raise Busy(result.name)
         if result.meant:
             raise Refused(result)
-        raise Stumbled(f"{method}: the server failed with {result.name[:80]!r}")
+        raise OutcomeUnknown(f"{method}: the server failed with {result.name[:80]!r}")
 
     def _post(self, body: bytes, header: str, timeout: float | None) -> tuple[int, bytes]:
         # A long reply says that it is compressed, and is not where this is missing.

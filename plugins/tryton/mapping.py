@@ -13,6 +13,7 @@ from gateway.sdk import (
     Counts,
     Coupon,
     CouponKind,
+    DeclineReason,
     InvalidReply,
     Member,
     OrderLine,
@@ -39,6 +40,9 @@ SALE = (
     "warehouse",
     "write_date",
 )
+
+#: What a promotion may ask for beside its coupon.
+CONDITIONS = ("amount", "quantity", "products", "categories", "price_list")
 
 _CENT, _PRICE = Decimal("0.01"), Decimal("0.0001")
 _RATE = re.compile(r"\s*(?:unit_price\s*\*\s*(0\.\d{1,4})|(0\.\d{1,4})\s*\*\s*unit_price)\s*\Z")
@@ -93,26 +97,51 @@ def member_of(row: Mapping[str, Any]) -> Member:
 
 
 def terms_of(
-    name: str, formula: str, known: Mapping[str, Mapping[str, Any]]
+    promotion: Mapping[str, Any], known: Mapping[str, Mapping[str, Any]]
 ) -> tuple[CouponKind, dict[str, Any]] | None:
-    """What a promotion's coupon does: as the settings say, or as a formula that only lowers the price tells."""
+    """What a promotion's coupon does: as the settings say, or as a formula that only lowers the price tells. One that
+    asks for an amount, a quantity, certain goods or a price list needs its terms in the settings."""
+    name, formula = promotion["name"], promotion["formula"]
     if name in known:
         return known[name]["kind"], dict(known[name]["terms"])
+    if any(promotion.get(condition) for condition in CONDITIONS):
+        return None
     rate = _RATE.match(formula or "")
     if rate is None:
         return None
     return CouponKind.PERCENT, {"rate_bp": int(Decimal(rate[1] or rate[2]) * 10_000)}
 
 
+def barred(row: Mapping[str, Any], day: date) -> tuple[DeclineReason, str] | None:
+    """Why a coupon's number cannot be used on a day. Tryton itself looks at its end and at its count, and only when it
+    lists what is active; not at its beginning, nor at its promotion's dates."""
+    coupon = row["coupon."]
+    promotion = coupon["promotion."]
+    if any(isinstance(end, date) and end < day for end in (row.get("end_date"), promotion.get("end_date"))):
+        return DeclineReason.COUPON_EXPIRED, "its last day is over"
+    if any(isinstance(start, date) and start > day for start in (row.get("start_date"), promotion.get("start_date"))):
+        return DeclineReason.COUPON_NOT_APPLICABLE, "its first day is still to come"
+    if not promotion.get("active", True):
+        return DeclineReason.COUPON_NOT_APPLICABLE, "its promotion was withdrawn"
+    if coupon["per_party"]:
+        return DeclineReason.COUPON_NOT_APPLICABLE, "good once a party: we are not told whose"
+    return None if row["active"] else (DeclineReason.COUPON_EXHAUSTED, "used up")
+
+
 def coupon_of(
-    row: Mapping[str, Any], used: int, held: int, known: Mapping[str, Mapping[str, Any]], zone: ZoneInfo
+    row: Mapping[str, Any],
+    used: int,
+    held: int,
+    known: Mapping[str, Mapping[str, Any]],
+    zone: ZoneInfo,
+    day: date,
 ) -> Coupon:
-    """A coupon's number. One whose effect the gateway cannot price is not usable."""
+    """A coupon's number. One whose effect or conditions the gateway cannot price is not usable."""
     coupon = row["coupon."]
     promotion = coupon["promotion."]
     initial = max(int(coupon["number_of_use"] or 0), 0)
     available = max(initial - used - held, 0) if initial else 1_000_000
-    effect = terms_of(promotion["name"], promotion["formula"], known)
+    effect = terms_of(promotion, known)
     return Coupon(
         code=row["number"],
         kind=effect[0] if effect else CouponKind.CASH,
@@ -120,7 +149,7 @@ def coupon_of(
         title=promotion["name"],
         counts=Counts(initial=initial or 1_000_000, available=available, held=held, used=used),
         expires_at=_end_of(row["end_date"], zone),
-        usable=bool(row["active"]) and effect is not None and available > 0 and not coupon["per_party"],
+        usable=effect is not None and available > 0 and barred(row, day) is None,
         terms=effect[1] if effect else {},
     )
 
@@ -178,7 +207,9 @@ def _goods(line: OrderLine, product: tuple[int, int] | None, sign: int) -> list[
 
 
 def _plain(text: str, price: Decimal) -> dict[str, Any]:
-    return {"description": text, "quantity": 1.0, "unit_price": price}
+    """A line without a product. Its price is never positive: a promotion in force stumbles over one that is."""
+    sign = -1 if price > 0 else 1
+    return {"description": text, "quantity": float(sign), "unit_price": sign * price}
 
 
 def comment_of(tenders: Sequence[TenderLine], sign: int) -> str:

@@ -5,7 +5,7 @@ A confirmed sale cannot be cancelled; it is taken back by a second one with nega
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -35,6 +35,8 @@ from plugins.tryton.ground import Ground
 SALE = "sale.sale"
 _BOOKED = frozenset({"confirmed", "processing", "done"})
 _PAGE = 100
+#: Makes the lines of a sale, in Tryton's form.
+Lines = Callable[[], list[dict[str, Any]]]
 
 
 class Sales:
@@ -102,8 +104,11 @@ class Sales:
         rows = self._far.rows("sale.line", [["sale", "=", sale["id"]], ["type", "=", "line"]], names)
         return [{**{name: row[name] for name in names}, "quantity": -row["quantity"]} for row in rows]
 
-    def _book(self, call: Call, site: Site, total: int, head: Mapping[str, Any], lines: Any) -> Change:
+    def _book(self, call: Call, site: Site, total: int, head: Mapping[str, Any], lines: Lines) -> Change:
+        mended = False
+
         def once() -> Change | None:
+            nonlocal mended
             sale = self.find(call.key)
             state = sale["state"] if sale else None
             if sale is None:
@@ -113,11 +118,29 @@ class Sales:
                 return _booked(sale, total)
             elif state == "cancelled":
                 return Declined(reason=DeclineReason.CLOSED, message="the sale was cancelled at the desk")
+            elif state == "draft":
+                self._far.press(call, SALE, "quote", sale["id"])
+            elif mapping.fen(sale["total_amount"]) == total:
+                self._far.press(call, SALE, "confirm", sale["id"])
+            elif mended:
+                raise InvalidReply(f"sale {sale['number']} comes to {sale['total_amount']} there, whatever is written")
             else:
-                self._far.press(call, SALE, "quote" if state == "draft" else "confirm", sale["id"])
+                mended = True
+                self._mend(call, sale["id"], lines())
             return None
 
         return steadily(call, once)
+
+    def _mend(self, call: Call, sale: int, wanted: Sequence[Mapping[str, Any]]) -> None:
+        """Quoting lets every promotion that is in force lower the prices: write back those that were paid."""
+        rows = self._far.rows("sale.line", [["sale", "=", sale], ["type", "=", "line"]], ["quantity"])
+        if len(rows) != len(wanted):
+            raise InvalidReply(f"the quotation has {len(rows)} lines, {len(wanted)} were sent")
+        prices = [
+            ["write", [row["id"]], {"unit_price": line["unit_price"], "promotion": None}]
+            for row, line in zip(rows, wanted, strict=True)
+        ]
+        self._far.change(call, f"{SALE}.write", [sale], {"lines": prices}, ref=str(sale))
 
     def _blank(self, key: str, site: Site) -> dict[str, Any]:
         customer = self._ground.customer

@@ -34,8 +34,9 @@ from plugins.tryton.ground import Ground
 
 SALE, NUMBER, CARD = "sale.sale", "sale.promotion.coupon.number", "sale.gift_card"
 _NUMBER = (
-    *("number", "active", "end_date", "_timestamp", "coupon.number_of_use", "coupon.per_party"),
-    *("coupon.promotion.name", "coupon.promotion.formula"),
+    *("number", "active", "start_date", "end_date", "_timestamp", "coupon.number_of_use", "coupon.per_party"),
+    *(f"coupon.promotion.{name}" for name in ("name", "formula", "active", "start_date", "end_date")),
+    *(f"coupon.promotion.{name}" for name in mapping.CONDITIONS),
 )
 _CARD = ("number", "value", "spent_on", "origin", "_timestamp")
 _CARRIER = ("state", "number", "coupons", "gift_cards", "lines", "description")
@@ -59,9 +60,12 @@ class Vouchers:
         if number is not None:
             uses = self._far.rows(SALE, [["coupons", "=", number["id"]]], ["state"])
             held = sum(sale["state"] == "draft" for sale in uses)
-            return mapping.coupon_of(number, len(uses) - held, held, self._promotions, self._zone)
+            return mapping.coupon_of(number, len(uses) - held, held, self._promotions, self._zone, self._today())
         cards = self._cards(code)
         return mapping.card_of(next((card for card in cards if not card["spent_on"]), cards[-1])) if cards else None
+
+    def _today(self) -> date:
+        return datetime.now(self._zone).date()
 
     def _number(self, code: str) -> dict[str, Any] | None:
         found = self._far.rows(NUMBER, [["number", "=", code]], _NUMBER, **_ALL)
@@ -94,10 +98,11 @@ class Vouchers:
     def _take(self, request: CouponUse, call: Call) -> Declined | None:
         number = self._number(request.code)
         if number is not None:
-            refusal = self._barred(number)
-            if refusal is None:
-                self._carry(request, call, "coupons", NUMBER, number)
-            return refusal
+            refusal = mapping.barred(number, self._today())
+            if refusal is not None:
+                return Declined(reason=refusal[0], message=refusal[1])
+            self._carry(request, call, "coupons", NUMBER, number)
+            return None
         cards = self._cards(request.code)
         free = next((card for card in cards if not card["spent_on"]), None)
         if free is None:
@@ -107,16 +112,6 @@ class Vouchers:
         self._carry(request, call, "gift_cards", CARD, free)
         return None
 
-    def _barred(self, number: Mapping[str, Any]) -> Declined | None:
-        ends = number["end_date"]
-        if isinstance(ends, date) and ends < datetime.now(self._zone).date():
-            return Declined(reason=DeclineReason.COUPON_EXPIRED)
-        if number["coupon."]["per_party"]:
-            return Declined(
-                reason=DeclineReason.COUPON_NOT_APPLICABLE, message="good once a party: we are not told whose"
-            )
-        return None if number["active"] else Declined(reason=DeclineReason.COUPON_EXHAUSTED)
-
     def _carry(self, request: CouponUse, call: Call, field: str, model: str, row: Mapping[str, Any]) -> None:
         """The conditional write. A code that was taken meanwhile is refused or busy: it is looked at again."""
         take = [["write", [row["id"]], {"number": row["number"]}], ["add", [row["id"]]]]
@@ -125,9 +120,7 @@ class Vouchers:
         try:
             self._far.change(call, f"{SALE}.create", [values], ref=call.key, _timestamp=stamp)
         except Refused:
-            current = self._far.row(
-                model, [["id", "=", row["id"]], *([_ALL] if model == NUMBER else [])], ["_timestamp"]
-            )
+            current = self._far.row(model, [["id", "=", row["id"]]], ["_timestamp"], **_ALL)
             if current is not None and current["_timestamp"] == row["_timestamp"]:
                 raise
 
@@ -174,11 +167,11 @@ class Vouchers:
         return steadily(call, once)
 
     def _release(self, carrier: Mapping[str, Any], call: Call) -> None:
-        """Cancelling a sale frees its coupons and not its cards: those are taken off before."""
+        """Cancelling a sale frees its coupons and not its cards: those are taken off before. One step at a time."""
         if carrier["gift_cards"]:
             taken_off = {"gift_cards": [["remove", carrier["gift_cards"]]]}
             self._far.change(call, f"{SALE}.write", [carrier["id"]], taken_off, ref=str(carrier["id"]))
-        if carrier["state"] != "cancelled":
+        elif carrier["state"] != "cancelled":
             self._far.press(call, SALE, "cancel", carrier["id"])
 
     def confirm(self, request: CouponHeld, call: Call) -> Change:

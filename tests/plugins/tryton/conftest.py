@@ -13,8 +13,8 @@ from gateway.testing.context import build
 from plugins.tryton.adapter import TrytonAdapter
 
 if TYPE_CHECKING:
-    from tests.plugins.tryton.seed import Desk
-    from tests.plugins.tryton.server import TrytonServer
+    from plugins.tryton.real.desk import Desk
+    from plugins.tryton.real.server import TrytonServer
 
 REAL = "O2O_REAL_TRYTON"
 collect_ignore_glob = [] if os.environ.get(REAL) else ["test_real_*.py"]
@@ -22,7 +22,8 @@ collect_ignore_glob = [] if os.environ.get(REAL) else ["test_real_*.py"]
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[TrytonServer]:
-    from tests.plugins.tryton.server import TrytonServer, Unavailable
+    from gateway.testing import Unavailable
+    from plugins.tryton.real.server import TrytonServer
 
     try:
         running = TrytonServer().__enter__()
@@ -34,7 +35,7 @@ def server() -> Iterator[TrytonServer]:
 
 @pytest.fixture
 def desk(server: TrytonServer) -> Desk:
-    from tests.plugins.tryton.seed import Desk
+    from plugins.tryton.real.desk import Desk
 
     return Desk(f"{server.url}/{server.database}", "admin", server.password)
 

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.sdk import CouponKind, InvalidReply
+from gateway.sdk import CouponKind, DeclineReason, InvalidReply
 from plugins.tryton import mapping, o2o_adapters, protocol
 from plugins.tryton.adapter import TrytonAdapter
 from plugins.tryton.protocol import Failure, ParseError
-from tests.plugins.tryton.support import line, sale, tenders
+from tests.plugins.tryton.support import DAY, line, sale, tenders
 
 SALE = (
     b'{"id": 1, "result": [{"id": 9, "number": "7", "state": "processing", "reference": "K1", "description": "T1",'
@@ -127,7 +127,7 @@ def test_amounts_are_whole_cents_or_trouble() -> None:
 def test_a_coupon_is_priced_by_its_formula_or_by_the_settings_or_not_offered() -> None:
     """A discount that is guessed is money given away."""
     zone = ZoneInfo("Asia/Shanghai")
-    found = mapping.coupon_of(NUMBER, 0, 0, {}, zone)
+    found = mapping.coupon_of(NUMBER, 0, 0, {}, zone, DAY)
     assert (found.kind, found.terms, found.usable) == (CouponKind.PERCENT, {"rate_bp": 9000}, True)
     assert found.expires_at is not None
     assert found.expires_at.isoformat() == "2026-12-31T23:59:59+08:00"
@@ -139,12 +139,49 @@ def test_a_coupon_is_priced_by_its_formula_or_by_the_settings_or_not_offered() -
             "promotion.": {"name": "满减", "formula": "unit_price - 1"},
         },
     }
-    assert not mapping.coupon_of(odd, 0, 0, {}, zone).usable
+    assert not mapping.coupon_of(odd, 0, 0, {}, zone, DAY).usable
     known = {"满减": {"kind": CouponKind.CASH, "terms": {"off_amount": 2000}}}
-    assert mapping.coupon_of(odd, 0, 0, known, zone).terms == {"off_amount": 2000}
-    assert mapping.coupon_of(NUMBER, 1, 0, {}, zone).counts.available == 0
+    assert mapping.coupon_of(odd, 0, 0, known, zone, DAY).terms == {"off_amount": 2000}
+    assert mapping.coupon_of(NUMBER, 1, 0, {}, zone, DAY).counts.available == 0
     per_party = {**NUMBER, "coupon.": {**NUMBER["coupon."], "per_party": True}}
-    assert not mapping.coupon_of(per_party, 0, 0, {}, zone).usable
+    assert not mapping.coupon_of(per_party, 0, 0, {}, zone, DAY).usable
+
+
+def asking(**more: Any) -> dict[str, Any]:
+    """The coupon's number with a promotion that asks for more."""
+    promotion = {**NUMBER["coupon."]["promotion."], **more}
+    return {**NUMBER, "coupon.": {**NUMBER["coupon."], "promotion.": promotion}}
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [{"amount": Decimal(500)}, {"quantity": 3.0}, {"products": [7]}, {"categories": [2]}, {"price_list": 1}],
+)
+def test_a_promotion_that_asks_for_more_than_its_coupon_is_not_offered(condition: dict[str, Any]) -> None:
+    """A coupon for 500 yuan and more would be taken off a bottle of water: Tryton's sales never see it."""
+    zone = ZoneInfo("Asia/Shanghai")
+    assert not mapping.coupon_of(asking(**condition), 0, 0, {}, zone, DAY).usable
+    known = {"九折": {"kind": CouponKind.PERCENT, "terms": {"rate_bp": 9000, "threshold_amount": 50_000}}}
+    assert mapping.coupon_of(asking(**condition), 0, 0, known, zone, DAY).usable
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({**NUMBER, "end_date": date(2026, 11, 19)}, DeclineReason.COUPON_EXPIRED),
+        (asking(end_date=date(2026, 11, 19)), DeclineReason.COUPON_EXPIRED),
+        ({**NUMBER, "start_date": date(2026, 11, 21)}, DeclineReason.COUPON_NOT_APPLICABLE),
+        (asking(start_date=date(2026, 11, 21)), DeclineReason.COUPON_NOT_APPLICABLE),
+        (asking(active=False), DeclineReason.COUPON_NOT_APPLICABLE),
+        ({**NUMBER, "active": False}, DeclineReason.COUPON_EXHAUSTED),
+    ],
+)
+def test_a_number_is_good_from_its_first_day_to_its_last(row: dict[str, Any], reason: DeclineReason) -> None:
+    """Tryton calls a number active that begins next year, and one whose promotion is over."""
+    refusal = mapping.barred(row, DAY)
+    assert refusal is not None
+    assert refusal[0] is reason
+    assert mapping.barred({**NUMBER, "start_date": DAY, "end_date": DAY}, DAY) is None
 
 
 def test_the_tenders_are_written_so_that_they_can_be_read() -> None:

@@ -14,9 +14,9 @@ import pytest
 from gateway.app import create_app
 from gateway.backoffice.reconcile import reconcile_day
 from gateway.backoffice.sync import sync_products
+from plugins.tryton.real.desk import Desk
+from plugins.tryton.real.server import TrytonServer
 from tests.api.kit import Api, Gateway
-from tests.plugins.tryton.seed import Desk
-from tests.plugins.tryton.server import TrytonServer
 from tests.plugins.tryton.support import at_once
 
 _GATEWAY = """

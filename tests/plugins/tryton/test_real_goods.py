@@ -11,8 +11,8 @@ import requests
 from gateway.sdk import CatalogueRequest, Declined, DeclineReason, Done, LevelsRequest, NotFound, Product
 from plugins.tryton import protocol
 from plugins.tryton.adapter import TrytonAdapter
-from tests.plugins.tryton.seed import Desk
-from tests.plugins.tryton.server import TrytonServer
+from plugins.tryton.real.desk import Desk
+from plugins.tryton.real.server import TrytonServer
 from tests.plugins.tryton.support import STORE, asked, at_once, call, held, key, reserve, returned
 
 

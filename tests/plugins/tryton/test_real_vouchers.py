@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-import time
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
+from datetime import date
 from decimal import Decimal
 from functools import partial
 
 import pytest
 import requests
 
-from gateway.sdk import Change, CouponKind, CouponLookup, CouponUse, Declined, DeclineReason, Done, OutcomeUnknown
+from gateway.sdk import CouponKind, CouponLookup, Declined, DeclineReason, Done
 from plugins.tryton.adapter import TrytonAdapter
-from tests.plugins.tryton.seed import Desk
-from tests.plugins.tryton.server import TrytonServer
+from plugins.tryton.real.desk import Desk
+from plugins.tryton.real.server import TrytonServer
 from tests.plugins.tryton.support import asked, at_once, call, key, restored, use, used
 
 
@@ -31,22 +31,14 @@ def balance(adapter: TrytonAdapter, code: str) -> int:
 
 
 def new_card(desk: Desk, value: str) -> str:
-    pattern = desk.rows("sale.gift_card", [["number", "=", "GC100"]], "product", "currency")[0]
     number = f"G{key()[:10]}"
-    desk.create(
-        "sale.gift_card",
-        number=number,
-        product=pattern["product"],
-        currency=pattern["currency"],
-        value=Decimal(value),
-    )
+    desk.gift_card(number, int(value) * 100)
     return number
 
 
 def new_code(desk: Desk) -> str:
-    coupon = desk.rows("sale.promotion.coupon.number", [["number", "=", "TEN1"]], "coupon")[0]["coupon"]
     number = f"C{key()[:10]}"
-    desk.create("sale.promotion.coupon.number", number=number, coupon=coupon)
+    desk.coupon(number)
     return number
 
 
@@ -58,17 +50,6 @@ def draft(desk: Desk) -> int:
         invoice_address=party["addresses"][0],
         currency=desk.rows("currency.currency", [["code", "=", "CNY"]], "code")[0]["id"],
     )
-
-
-def as_the_engine(adapter: TrytonAdapter, request: CouponUse) -> Change:
-    """An unknown outcome is asked about, by the same key, after a while."""
-    name = key()
-    for attempt in range(1, 5):
-        try:
-            return adapter.coupon_reserve(request, call(name, attempt=attempt))
-        except OutcomeUnknown:
-            time.sleep(1)
-    raise AssertionError("unknown for ever")
 
 
 # ---- what Tryton does, which nothing of its documentation says
@@ -127,6 +108,19 @@ def test_tryton_itself_ignores_a_condition_over_rest_and_keeps_it_over_json_rpc(
     assert desk.rows("sale.gift_card", [["id", "=", card["id"]]], "value")[0]["value"] == 13
 
 
+def test_tryton_itself_calls_a_number_active_that_begins_next_year(adapter: TrytonAdapter, desk: Desk) -> None:
+    """Why its first day is looked at here, and its promotion's days."""
+    number = f"C{key()[:10]}"
+    desk.coupon(number, start_date=date(2090, 1, 1))
+    assert desk.rows("sale.promotion.coupon.number", [["number", "=", number]], "active")[0]["active"]
+    found = adapter.coupon_find(CouponLookup(code=number))
+    assert found is not None
+    assert not found.usable
+    answer = adapter.coupon_reserve(use(number, 100), call())
+    assert isinstance(answer, Declined)
+    assert answer.reason is DeclineReason.COUPON_NOT_APPLICABLE
+
+
 # ---- what the adapter makes of it
 
 
@@ -166,8 +160,8 @@ def test_of_two_checkouts_with_one_code_exactly_one_gets_it(rebuild: Callable[..
     for _ in range(5):
         code = new_code(desk)
         answers = at_once(
-            partial(as_the_engine, first, use(code, 100)),
-            partial(as_the_engine, second, use(code, 100)),
+            partial(first.coupon_reserve, use(code, 100), call()),
+            partial(second.coupon_reserve, use(code, 100), call()),
         )
         assert sorted(type(answer).__name__ for answer in answers) == ["Declined", "Done"], answers
         assert carriers(desk, code) == ["draft"]

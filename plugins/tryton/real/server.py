@@ -1,4 +1,4 @@
-"""A real Tryton for the tests: its own environment, a PostgreSQL of its own, a seeded database, a process to kill.
+"""A real Tryton: its own environment, a PostgreSQL of its own, a seeded database, a process to kill.
 
 The environment and a dump of the database stay in ``var/tryton`` (``TRYTON_HOME``); everything listens on loopback.
 """
@@ -14,26 +14,26 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from urllib.parse import unquote, urlsplit
 
 import requests
 
+from gateway.testing import Unavailable
 from gateway.testing.postgres import PostgresServer
-from tests.plugins.tryton.seed import seed
+from plugins.tryton.real.seed import seed
 
 SERIES = ">=8.2,<8.3"
 MODULES = ("sale_gift_card", "sale_promotion_coupon", "sale_price_list", "stock")
 _HOME = Path(os.environ.get("TRYTON_HOME", Path(__file__).parents[3] / "var" / "tryton"))
-_START_S = 60.0
-
-
-class Unavailable(RuntimeError):
-    """There is no Tryton to be had here; the text says what to do."""
+_START_S = 240.0
+#: The database that all others are copied from.
+_PATTERN = "pattern"
 
 
 def environment() -> Path:
@@ -59,7 +59,7 @@ def environment() -> Path:
 
 def _run(command: list[str], **more: str) -> None:
     try:
-        done = subprocess.run(
+        done = subprocess.run(  # noqa: S603  (our own command)
             command, capture_output=True, text=True, timeout=600, env={**os.environ, **more}, stdin=subprocess.DEVNULL
         )
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -74,16 +74,18 @@ class TrytonServer:
 
     def __init__(self) -> None:
         self._programs = environment()
-        self._postgres = PostgresServer()
+        self.postgres = PostgresServer()
         self._folder = Path()
         self._process: subprocess.Popen[bytes] | None = None
         self._settings: dict[str, str] = {}
+        self._lock = threading.Lock()
+        self._copies = 0
         self.password = ""
         self.port = 0
         self.url = ""
 
     def __enter__(self) -> Self:
-        self._postgres.__enter__()
+        self.postgres.__enter__()
         try:
             self._prepare()
             self.start()
@@ -99,7 +101,7 @@ class TrytonServer:
 
     def close(self) -> None:
         self.kill()
-        self._postgres.close()
+        self.postgres.close()
         if self._folder != Path():
             shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -107,7 +109,7 @@ class TrytonServer:
     def start(self) -> None:
         """Start the server and wait until it answers."""
         with (self._folder / "trytond.log").open("ab") as log:
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # noqa: S603  (our own command)
                 [self._programs / "trytond", "-c", self._folder / "trytond.conf", "-d", self._database],
                 env={**os.environ, **self._settings},
                 stdin=subprocess.DEVNULL,
@@ -137,7 +139,7 @@ class TrytonServer:
 
     # -- the database
     def _prepare(self) -> None:
-        address = urlsplit(self._postgres.new_database())
+        address = urlsplit(self.postgres.new_database())
         self._database = address.path.lstrip("/")
         socket_folder = unquote(address.query.partition("host=")[2])
         self._folder = Path(tempfile.mkdtemp(prefix="run-", dir=_HOME))
@@ -170,6 +172,23 @@ class TrytonServer:
         seed(f"{self.url}/{self._database}", self.password)
         self.kill()
         _run([_postgres("pg_dump"), "-Fc", "-f", str(self._dump), self._database], **self._settings)
+
+    def copy(self) -> str:
+        """One more database as the seed made it; its name. The server opens it when it is first asked for."""
+        import psycopg
+
+        with self._lock, psycopg.connect(self.postgres.url(), autocommit=True) as connection:
+            if not self._copies:
+                self._restore(_PATTERN, connection)
+            self._copies += 1
+            name = f"copy_{self._copies}"
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {_PATTERN} STRATEGY file_copy")
+        return name
+
+    def _restore(self, name: str, connection: Any) -> None:
+        """A database from the dump, which nobody opens: only such a one can be copied."""
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE template0 STRATEGY file_copy")
+        _run([_postgres("pg_restore"), "--no-owner", "-d", name, str(self._dump)], **self._settings)
 
     @property
     def _dump(self) -> Path:

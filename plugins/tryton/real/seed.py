@@ -9,9 +9,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-import requests
-
-from plugins.tryton import protocol
+from plugins.tryton.real.desk import Desk
 
 #: The article's code, its name, its price, how many lie in the first store.
 GOODS = (
@@ -19,44 +17,8 @@ GOODS = (
     ("TB2", "保温杯 Thermos", "89.90", 400),
     ("LAST", "样品 Sample", "50", 1),
 )
+STORES = ("EAST", "WEST")
 CARDS = (("GC100", "100"), ("GC200", "200"))
-GATEWAY_GROUPS = ("Sales", "Stock", "Party", "Product", "Promotion", "Administration")
-
-
-class Desk:
-    """A person at a desk: a session of their own, bound by nothing that binds the gateway."""
-
-    def __init__(self, url: str, user: str, password: str) -> None:
-        self._url = f"{url}/rpc/"
-        self._http = requests.Session()
-        opened = self._post("common.db.login", [user, {"password": password}], {})
-        self.authorization = protocol.authorization(user, opened[0], opened[1])
-        self._headers = {"Authorization": self.authorization, "Accept-Encoding": "gzip"}
-        self.context: dict[str, Any] = {"company": 1, "language": "en"}
-
-    def _post(self, method: str, params: list[Any], headers: dict[str, str]) -> Any:
-        body = protocol.encode(method, params)
-        reply = self._http.post(
-            self._url, data=body, headers={"Content-Type": "application/json", **headers}, timeout=30
-        )
-        if reply.status_code != 200:
-            raise RuntimeError(f"{method}: HTTP {reply.status_code}")
-        answer = protocol.decode(reply.content)
-        if isinstance(answer, protocol.Failure):
-            raise RuntimeError(f"{method}: {answer.name}: {answer.message}")
-        return answer
-
-    def __call__(self, method: str, *args: Any, **context: Any) -> Any:
-        return self._post(f"model.{method}", [*args, {**self.context, **context}], self._headers)
-
-    def create(self, model: str, **values: Any) -> int:
-        return int(self(f"{model}.create", [values])[0])
-
-    def rows(self, model: str, domain: list[Any], *names: str, **context: Any) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self(
-            f"{model}.search_read", domain, 0, None, [["id", "ASC"]], list(names), **context
-        )
-        return found
 
 
 def seed(url: str, password: str) -> None:
@@ -72,9 +34,11 @@ def seed(url: str, password: str) -> None:
     desk("res.user.write", [admin], {"companies": [["add", [company]]], "company": company})
     desk.context["company"] = company
     desk.create("party.party", name="散客 Walk-in", code="WALKIN", addresses=[["create", [{}]]])
-    stores = [_store(desk, "EAST"), _store(desk, "WEST")]
+    for code in STORES:
+        _store(desk, code)
     for code, name, price, count in GOODS:
-        _stock(desk, _article(desk, code, name, price), count, price, stores[0], currency)
+        _article(desk, code, name, price)
+        desk.receive(code, count, f"{STORES[0]}-STO")
     product = _article(desk, "GIFT", "礼品卡 Gift card", "100", type="service", gift_card=True)
     for number, value in CARDS:
         desk.create("sale.gift_card", number=number, product=product, value=Decimal(value), currency=currency)
@@ -104,11 +68,10 @@ def _currency(desk: Desk) -> int:
     )
 
 
-def _store(desk: Desk, code: str) -> int:
+def _store(desk: Desk, code: str) -> None:
     storage = desk.create("stock.location", name=f"{code} shelves", code=f"{code}-STO", type="storage")
     places = dict.fromkeys(("input_location", "output_location", "storage_location"), storage)
     desk.create("stock.location", name=code, code=code, type="warehouse", **places)
-    return storage
 
 
 def _article(desk: Desk, code: str, name: str, price: str, **more: Any) -> int:
@@ -128,19 +91,3 @@ def _article(desk: Desk, code: str, name: str, price: str, **more: Any) -> int:
         },
     )
     return int(desk.rows("product.product", [["template", "=", template]], "code")[0]["id"])
-
-
-def _stock(desk: Desk, product: int, count: int, price: str, storage: int, currency: int) -> None:
-    supplier = desk.rows("stock.location", [["type", "=", "supplier"]], "name")[0]["id"]
-    unit = desk.rows("product.uom", [["symbol", "=", "u"]], "name")[0]["id"]
-    move = desk.create(
-        "stock.move",
-        product=product,
-        unit=unit,
-        quantity=float(count),
-        from_location=supplier,
-        to_location=storage,
-        unit_price=Decimal(price),
-        currency=currency,
-    )
-    desk("stock.move.do", [move])
