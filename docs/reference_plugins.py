@@ -16,8 +16,9 @@ _MARKS = {"shown": "✓", "not shown": "–", "refuted": "✗", "unclaimed": "",
 _STATES = {"pass": "✓", "fail": "–", "exempt": "exempt"}
 _INTRODUCTION = (
     "Found by `make plugins`, which runs the conformance suite ([conformance.md](conformance.md)) on each plugin that",
-    "comes with the gateway, against its own simulator, and writes `docs/evidence/conformance.json`; this page is made",
-    "from that file and from nothing else.",
+    "comes with the gateway, against its own simulator, and by `make real-…-grade`, which runs it against a real",
+    "system that nobody here wrote. They write `docs/evidence/conformance.json`; this page is made from that file and",
+    "from nothing else.",
     "",
 )
 _LEGEND = (
@@ -37,11 +38,17 @@ def plugins_page() -> Iterator[str]:
     yield "| Adapter | Plugin | Grade |"
     yield "|---|---|---|"
     for name, run in sorted(found.items(), key=lambda each: (-GRADES.index(each[1]["grade"]), each[0])):
-        yield f"| [{name}](#{name}) | `plugins/{run['plugin']}` | {run['grade']} |"
+        yield f"| [{name}](#{name}) | `plugins/{run['plugin']}` | {run['grade']}{_how(run)} |"
     yield ""
     yield from _LEGEND
     for name, run in sorted(found.items()):
         yield from _adapter(name, run)
+
+
+def _how(run: dict[str, Any]) -> str:
+    """What is to be said about a grade: that it was found on a real system, or with the most telling faults only."""
+    real = ", on the real system" if run.get("real") else ""
+    return f"{real}, the most telling faults" if run["quick"] else real
 
 
 def _adapter(name: str, run: dict[str, Any]) -> Iterator[str]:

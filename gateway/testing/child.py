@@ -30,6 +30,7 @@ class Job:
     key: str
     dies_after_s: float = 0.0
     merchant: str = "test"
+    seconds: float = 5.0
 
     @property
     def journal(self) -> Path:
@@ -58,7 +59,7 @@ def run(job: Job) -> None:
     books = open_books(kind, job.folder) if issubclass(kind, EmbeddedAdapter) else None
     store = FileStore(job.folder / "store.db")
     adapter = build(kind, job.settings, job.folder, store=store, database=books, merchant=job.merchant)
-    call = Call(key=job.key, deadline=datetime.now(UTC) + timedelta(seconds=5), journal=_journal(job.journal))
+    call = Call(key=job.key, deadline=datetime.now(UTC) + timedelta(seconds=job.seconds), journal=_journal(job.journal))
     hook = getattr(adapter, job.hook)
     began = time.monotonic()
     if job.dies_after_s:

@@ -169,6 +169,8 @@ class Report:
     plugin: str
     quick: bool
     claimed_grade: str
+    #: Whether it was tried on a system that nobody here wrote, and not on a simulator.
+    real: bool = False
     findings: list[Finding] = field(default_factory=list)
     exemptions: Mapping[str, str] = field(default_factory=dict)
     hooks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

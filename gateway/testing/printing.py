@@ -56,6 +56,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "grade": report.grade,
         "claimed_grade": report.claimed_grade,
         "quick": report.quick,
+        "real": report.real,
         "seconds": round(report.seconds, 1),
         "rules": [
             {"rule": s.rule.name, "grade": s.rule.grade, "state": s.state, "why": s.why} for s in report.standings
@@ -113,7 +114,7 @@ def record(reports: list[Report], file: Path) -> None:
     known: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     for report in reports:
         whole = as_json(report)
-        kept = ("plugin", "grade", "quick", "rules", "matrix", "costs")
+        kept = ("plugin", "grade", "quick", "real", "rules", "matrix", "costs")
         known[report.adapter] = {name: whole[name] for name in kept}
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(dict(sorted(known.items())), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")

@@ -105,6 +105,7 @@ def run(
         plugin=folder.name,
         quick=quick,
         claimed_grade=quality.get("grade", "none"),
+        real=profile.foreign is not None,
         exemptions=quality.get("exempt", {}),
         hooks=capabilities(profile.adapter)["hooks"],
     )

@@ -42,6 +42,8 @@ Kill = Callable[[Far, Job, Host], None]
 
 def _moments(bench: Bench, stage: Stage, hook: str) -> list[tuple[str, Kill]]:
     messages = bench.measured[hook].messages
+    if messages and bench.ground.foreign is not None:
+        messages = max(messages, _messages(bench, stage, hook))
     if messages:
         numbers = sorted({1, messages}) if bench.quick else range(1, messages + 1)
         return [
@@ -66,7 +68,7 @@ def _at_message(plan: str, at: int) -> Kill:
 
         far.line.set(Plan(plan, at, then=die))
         pids.append(host.run("gateway.testing.child:run", job))
-        _wait(host, pids[0])
+        _wait(host, pids[0], max(_WAIT_S, far.profile.deadline_s + 5))
         far.line.set(None)
 
     return kill
@@ -81,8 +83,8 @@ def _after(seconds: float) -> Kill:
     return kill
 
 
-def _wait(host: Host, pid: int) -> None:
-    until = time.monotonic() + _WAIT_S
+def _wait(host: Host, pid: int, seconds: float = _WAIT_S) -> None:
+    until = time.monotonic() + seconds
     while not host.gone(pid):
         if time.monotonic() > until:
             host.stop(pid)
@@ -91,7 +93,17 @@ def _wait(host: Host, pid: int) -> None:
 
 def _job(far: Far, hook: str, request: object, key: str) -> Job:
     settings = dict(far.profile.settings(far))
-    return Job(name_of(far.profile.adapter), settings, far.folder, hook, request, key, merchant=far.merchant)
+    adapter, seconds = name_of(far.profile.adapter), far.profile.deadline_s
+    return Job(adapter, settings, far.folder, hook, request, key, merchant=far.merchant, seconds=seconds)
+
+
+def _messages(bench: Bench, stage: Stage, hook: str) -> int:
+    """How many messages a process sends that has just started: it signs on and looks around first."""
+    request, host = stage.request(), bench.ground.host_of_children()
+    stage.far.line.set(None)
+    job = _job(stage.far, hook, request, stage.far.key())
+    _wait(host, host.run("gateway.testing.child:run", job), max(_WAIT_S, job.seconds + 5))
+    return stage.far.line.messages
 
 
 def _duration(bench: Bench, stage: Stage, hook: str) -> float:
