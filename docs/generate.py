@@ -15,6 +15,7 @@ from pathlib import Path
 import click
 
 from docs import figures
+from docs.reference_bench import performance_page
 from docs.reference_hooks import hooks_page, records_page
 from docs.reference_matrix import matrix_page
 from docs.reference_plugins import plugins_page
@@ -198,6 +199,7 @@ PAGES: dict[str, Callable[[], Iterator[str]]] = {
     "routes.md": routes_page,
     "matrix-of-faults.md": matrix_page,
     "matrix.md": plugins_page,
+    "performance.md": performance_page,
 }
 
 

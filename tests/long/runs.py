@@ -64,9 +64,15 @@ def parser(doc: str | None, *, total: int, jobs: int = 1, minutes: float = 240) 
     return asked
 
 
+def stoppable() -> None:
+    """A SIGTERM is like a Ctrl-C: the run ends what it started."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
 def run(plan: Plan, life: Life) -> int:
     """Run lives until the total is reached, time is up, or one goes wrong. The exit status: 0 if nothing was wrong."""
     evidence.tree()
+    stoppable()
     before = evidence.done(plan.what)
     left, began = plan.total - before.count, time.monotonic()
     say(f"{plan.what}: {before.count} of {plan.total} {plan.unit} were shown before ({evidence.folder()})")
@@ -99,6 +105,8 @@ def _live(plan: Plan, life: Life, left: int, seed: int, deadline: float) -> int:
                     say(f"  {done} of {left} {plan.unit}, {pace:.2f} s each, about {(left - done) * pace:.0f} s to go")
         except KeyboardInterrupt:
             say("stopped; the lives that ended are kept, the same command goes on from here")
+            for child in multiprocessing.active_children():
+                child.terminate()
             pool.shutdown(wait=True, cancel_futures=True)
     return wrong
 
@@ -146,4 +154,4 @@ def command(name: str) -> str:
     return " ".join(["make", name, *(word for word in os.environ.get("RUN_ARGS", "").split() if word)])
 
 
-__all__ = ["Found", "Life", "Plan", "command", "lived", "parser", "run", "say"]
+__all__ = ["Found", "Life", "Plan", "command", "lived", "parser", "run", "say", "stoppable"]

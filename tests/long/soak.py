@@ -245,10 +245,14 @@ def _figures(samples: list[Sample]) -> dict[str, Any]:
 def main() -> int:
     asked = runs.parser(__doc__, total=1, minutes=60)
     args = asked.parse_args()
+    runs.stoppable()
     seconds, folder, began = args.minutes * 60, Path(tempfile.mkdtemp(prefix="soak-")), time.monotonic()
     evidence.tree()
     try:
         wrong, figures = soak(seconds, args.seed, min(10.0, max(1.0, seconds / 30)), folder)
+    except KeyboardInterrupt:
+        runs.say("stopped: a soak is one run, nothing of it is kept")
+        return 130
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     for text in wrong:
