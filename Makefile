@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 WORKERS ?= 2
 
-.PHONY: plugins help demo test fast lint types bench simulate bugs matrix model power storage kill kill-nodes races faults faults-systems soak lock clean schemathesis fuzz peers real-tryton real-pretix
+.PHONY: plugins help demo test fast lint types bench simulate bugs matrix model power storage kill kill-nodes races faults faults-systems soak lock clean schemathesis fuzz peers real-tryton real-tryton-grade real-pretix
 
 help:  ## say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -106,6 +106,10 @@ peers: $(READY)  ## against what nobody here wrote: MariaDB, SFTP, SOAP, a bank 
 
 real-tryton: $(READY)  ## the Tryton adapter against a real Tryton with a PostgreSQL of its own, installed into var/tryton at the first run
 	O2O_REAL_TRYTON=1 $(BIN)/python -m pytest -n 0 --timeout 600 tests/plugins/tryton $(ARGS)
+
+real-tryton-grade: $(READY)  ## the conformance suite on the Tryton adapter, with faults between it and a real Tryton
+	$(BIN)/gateway plugins check --record docs/evidence/conformance.json tryton $(ARGS)
+	$(BIN)/python -m docs.generate
 
 real-pretix: $(READY)  ## the pretix adapter against a real pretix, installed and migrated into var/real/pretix at the first run
 	$(BIN)/python -W ignore -m tests.plugins.pretix.ground
