@@ -80,6 +80,8 @@ def build_engine(config: GatewayConfig, discovery: Discovery, database: Database
     relay.sealer = engine.sealer
     engine.worker.chores.append(partial(updown.look, runtime))
     engine.worker.chores.append(clock.look)
+    notices = Notices(engine)
+    engine.worker.chores.append(notices.following.look)
     return Parts(
         config=config,
         discovery=discovery,
@@ -91,7 +93,7 @@ def build_engine(config: GatewayConfig, discovery: Discovery, database: Database
         checkouts=Checkouts(engine),
         refunds=Refunds(engine),
         deposits=Deposits(engine),
-        notices=Notices(engine),
+        notices=notices,
         master=master,
         endpoints=Endpoints(database, clock, ids, master, config.webhooks),
         relay=relay,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from gateway.domain.common import Secret
@@ -42,3 +43,10 @@ class Notice:
     reply: bytes
     reply_content_type: str = "text/plain"
     facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoticeFollow:
+    """Do what stored notices ask for; begin nothing that can't be done by ``deadline``."""
+
+    deadline: datetime

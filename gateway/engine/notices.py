@@ -7,6 +7,7 @@ import secrets
 
 from gateway.domain.errors import AdapterError, NotSupported
 from gateway.domain.messages import Notice, NoticeRequest
+from gateway.engine.following import Following
 from gateway.engine.problems import Problem
 from gateway.engine.service import Engine
 from gateway.runtime import Connection, UnknownConnection, UnknownMerchant
@@ -36,6 +37,7 @@ class Notices:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self.following = Following(engine.runtime, engine.clock)
         self._tokens: dict[tuple[str, str], str] = {}
 
     def path(self, merchant_id: str, connection: str) -> str:
@@ -72,6 +74,7 @@ class Notices:
             raise Problem("invalid-signature", "the callback is not genuine")
         row = {"merchant": merchant_id, "connection": connection, "key": notice.key, "now": self.engine.clock.now()}
         self.engine.journal.tx(lambda tx: (tx.execute(_HURRY_OP, row), tx.execute(_HURRY_SAGA, row)))
+        self.following.hurry(merchant_id, connection)
         return notice
 
     def _read(self, connection: Connection, request: NoticeRequest) -> Notice | None:

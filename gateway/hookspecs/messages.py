@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.domain.call import Call
-from gateway.domain.messages import Message, Notice, NoticeRequest
+from gateway.domain.messages import Message, Notice, NoticeFollow, NoticeRequest
 from gateway.domain.outcomes import Change
 from gateway.hookspecs.marker import hookspec
 
@@ -27,3 +27,12 @@ class NoticeHooks:
     @hookspec(firstresult=True)
     def notice_read(self, request: NoticeRequest) -> Notice | None:
         """Verify a callback and say what it is about; ``None``: it is not genuine. Must not call out."""
+
+    @hookspec(firstresult=True)
+    def notice_follow(self, request: NoticeFollow) -> int:  # type: ignore[empty-body]
+        """Do what notices have asked for that ``notice_read`` stored; how many things are still to be done.
+
+        For systems that give us work, as an e-voucher platform that wants codes. Called soon after a notice was taken,
+        at the start and about every minute, in any process and perhaps in two at once: what it sends may be repeated,
+        and what fails stays stored for the next time.
+        """

@@ -8,7 +8,7 @@ from typing import Any, cast
 from gateway.domain.common import Page, StatementRequest, StatementRow
 from gateway.domain.coupons import Coupon, CouponList, CouponLookup
 from gateway.domain.membership import Member, MemberLookup, MemberPageRequest
-from gateway.domain.messages import Notice, NoticeRequest
+from gateway.domain.messages import Notice, NoticeFollow, NoticeRequest
 from gateway.domain.orders import Bill, BillLookup, BillPrice, BillTotal
 from gateway.domain.stock import CatalogueRequest, Level, LevelsRequest, Product, Slot, SlotsRequest
 
@@ -73,3 +73,7 @@ class Readings(ABC):
     def read_notice(self, request: NoticeRequest) -> Notice | None:
         """A verified callback, or ``None`` if it is not genuine."""
         return cast("Notice | None", self.read("notice_read", request))
+
+    def follow_notices(self, request: NoticeFollow, timeout_s: float) -> int:
+        """How much of what notices have asked for is still to be done."""
+        return cast("int", self.read("notice_follow", request, timeout_s=timeout_s))

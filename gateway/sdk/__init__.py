@@ -64,7 +64,7 @@ from gateway.domain.membership import (
     ValueTopup,
     ValueUntopup,
 )
-from gateway.domain.messages import Message, Notice, NoticeRequest
+from gateway.domain.messages import Message, Notice, NoticeFollow, NoticeRequest
 from gateway.domain.orders import (
     Bill,
     BillHold,
@@ -211,6 +211,7 @@ __all__ = [
     "NotSent",
     "NotSupported",
     "Notice",
+    "NoticeFollow",
     "NoticeRequest",
     "OrderLine",
     "OrderPost",

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from gateway.domain.common import Site, StatementRequest
 from gateway.domain.membership import MemberPageRequest
+from gateway.domain.messages import NoticeFollow
 from gateway.domain.orders import BillLookup
 from gateway.domain.payments import Charge, Method
 from gateway.domain.stock import CatalogueRequest, LevelsRequest, SlotsRequest
@@ -141,6 +142,9 @@ class Profile:
     def statement(self, far: Far) -> StatementRequest:
         """The business date on which the suite's changes are booked."""
         return StatementRequest(business_date=far.site().business_date)
+
+    def notice_follow(self, far: Far) -> Any:
+        return NoticeFollow(deadline=far.now() + timedelta(seconds=20))
 
     # -- how the suite asks ------------------------------------------------------------------------------------------
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from gateway.domain.common import Page
@@ -13,6 +15,7 @@ from gateway.testing.chains import Made
 from gateway.testing.checks.ledger import STATEMENTS
 from gateway.testing.far import Far, Outcome
 from gateway.testing.profile import Missing
+from gateway.testing.proxy import Plan
 
 RULE = "hooks_pass"
 _MOST_PAGES = 500
@@ -137,8 +140,6 @@ def _read(far: Far, hook: str, request: Any) -> tuple[str, str]:
 
 
 def _paged(far: Far, hook: str, request: Any, page: Page[Any]) -> tuple[str, str]:
-    from dataclasses import replace
-
     items, cursors, pages = list(page.items), {""}, 1
     limit = getattr(request, "limit", None)
     while page.next_cursor is not None:
@@ -164,18 +165,18 @@ def check(bench: Bench, hook: str) -> None:
     """The contract of one hook."""
     if hook in CHANGE_HOOKS:
         change(bench, hook)
-    elif hook not in _QUERIES and hook != "notice_read":
-        read(bench, hook)
     elif hook == "notice_read":
         notice(bench)
+    elif hook == "notice_follow":
+        followed(bench)
+    elif hook not in _QUERIES:
+        read(bench, hook)
     elif any(FAMILY_OF[name] == FAMILY_OF[hook] for name in bench.changes):
         bench.report.shown(RULE, hook, "", "asked after each change of its family")
 
 
 def notice(bench: Bench) -> None:
     """A genuine callback is read; the same with a byte changed is not genuine."""
-    from dataclasses import replace
-
     try:
         with bench.ground.far() as far:
             request = far.profile.request("notice_read", far)
@@ -192,3 +193,41 @@ def notice(bench: Bench) -> None:
         bench.report.refuted(RULE, "notice_read", "", "a notice with a byte changed is believed")
     else:
         bench.report.shown(RULE, "notice_read", "", f"about {genuine.answer.kind}")
+
+
+def followed(bench: Bench) -> None:
+    """What a notice asks for is done, whatever answers are lost; the same notice late changes nothing more."""
+    try:
+        with bench.ground.far() as far:
+            problem = _followed(far, far.profile.request("notice_read", far))
+    except (Missing, RuntimeError) as trouble:
+        bench.report.not_shown(RULE, "notice_follow", "", f"no notice could be made: {trouble}")
+        return
+    if problem:
+        bench.report.refuted(RULE, "notice_follow", "", problem)
+    else:
+        bench.report.shown(RULE, "notice_follow", "", "followed once, lost answers and a late copy included")
+
+
+def _followed(far: Far, notice: Any) -> str:
+    """Take a notice; follow it while every answer is lost, then well; then take it again."""
+    request = far.profile.request("notice_follow", far)
+    before = far.quiet()
+    far.read("notice_read", notice)
+    for at in (1, 2):
+        far.line.set(Plan("silence", at))
+        deadline = far.now() + timedelta(seconds=far.profile.patience_s)
+        lost = far.run("notice_follow", replace(request, deadline=deadline))
+        fired = far.line.fired
+        far.line.set(None)
+        if fired and (lost.kind != "read" or not lost.answer):
+            return f"answer {at} was lost, and it says {lost} {lost.answer}: what is not known to be done is to be done"
+    came = far.run("notice_follow", request)
+    done = far.quiet()
+    if came.kind != "read" or came.answer != 0 or done == before:
+        return f"it came to {came} {came.answer}, and the books show {told(moved(before, done))}"
+    far.read("notice_read", notice)
+    again = far.run("notice_follow", request)
+    if again.kind != "read" or again.answer != 0 or far.quiet() != done:
+        return f"the same notice late came to {again} {again.answer}: {told(moved(done, far.quiet()))}"
+    return ""
