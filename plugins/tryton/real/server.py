@@ -31,7 +31,7 @@ from plugins.tryton.real.seed import seed
 SERIES = ">=8.2,<8.3"
 MODULES = ("sale_gift_card", "sale_promotion_coupon", "sale_price_list", "stock")
 _HOME = Path(os.environ.get("TRYTON_HOME", Path(__file__).parents[3] / "var" / "tryton"))
-_START_S = 240.0
+_START_S = 900.0
 #: The database that all others are copied from.
 _PATTERN = "pattern"
 

@@ -10,7 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.sdk import CouponKind, DeclineReason, InvalidReply
@@ -72,6 +72,7 @@ def test_an_error_that_the_server_means_is_told_from_one_that_it_does_not(body: 
     assert found.meant is (failure.name != "''")
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200) | st.recursive(st.none() | st.integers() | st.text(), st.lists).map(json.dumps))
 def test_garbage_raises_only_parse_errors(body: bytes | str) -> None:
     """A proxy's error page must not crash the adapter."""
@@ -93,6 +94,7 @@ def test_a_value_that_holds_none_is_a_parse_error(value: object) -> None:
         protocol.decode(json.dumps({"result": value}).encode())
 
 
+@settings(deadline=None)
 @given(st.decimals(allow_nan=False, allow_infinity=False) | st.dates())
 def test_values_come_back_as_they_were_sent(value: Decimal | date) -> None:
     sent = json.loads(protocol.encode("model.x.read", [value]))["params"][0]
@@ -104,6 +106,7 @@ def test_a_value_of_another_kind_does_not_travel() -> None:
         protocol.encode("model.x.read", [datetime(2026, 1, 1, tzinfo=ZoneInfo("UTC"))])
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(1, 400_000), st.integers(1, 5_000_000)), min_size=1, max_size=5),
     st.integers(0, 500),
