@@ -25,6 +25,7 @@ COUNTED = {
     "kill": "`kill -9`",
     "power": "power cuts",
     "storage": "faults of the storage",
+    "scenes": "scenes of a server whose storage or clock fails",
     "races": "rounds of races",
     "soak": "checkouts of a soak",
 }

@@ -67,7 +67,9 @@ def _all_around(parts: Any) -> int:
     bad = len(parts.discovery.failed)
     for name, reason in parts.discovery.failed.items():
         click.echo(f"plugin {name}: {reason}")
-    click.echo(f"database: {parts.database.health()}")
+    health = parts.database.health()
+    click.echo(f"database: {health}")
+    bad += not health.ok
     click.echo(f"clock: {'; '.join(clocks) if (clocks := parts.clock.warnings()) else 'ok'}")
     bad += len(clocks)
     for merchant in parts.runtime.merchants.values():

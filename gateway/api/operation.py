@@ -19,6 +19,7 @@ from gateway.engine.problems import Problem, invalid
 from gateway.engine.replies import Reply
 from gateway.engine.service import Asked
 from gateway.runtime import Merchant
+from gateway.store import journal as sql
 from gateway.webhooks.endpoints import Who
 from schemas.fast import Prover, prover
 from schemas.fields import Request
@@ -78,11 +79,27 @@ class Ask:
             self.body["operator"] = {"till_id": "", "cashier_id": "", **operator, "terminal_id": terminal}
 
     def need_room(self) -> None:
-        """Refuse new work while the disk is nearly full; recovery goes on."""
-        if self.parts.database.storage_low():
+        """Refuse new work while the disk is nearly full or takes no writes; recovery and replays go on."""
+        database = self.parts.database
+        low = database.storage_low()
+        if not (low or database.unwritable()) or self._known():
+            return
+        if low:
             raise Problem("storage-full", "no room on the gateway's disk: nothing was accepted", retry_after=60)
+        raise Problem("storage-busy", _UNWRITABLE, retry_after=10)
+
+    def _known(self) -> bool:
+        """Whether something is stored under the key of this request: it is no new work."""
+        asked = self.asked
+        if asked is None:
+            return False
+        return self.parts.database.read(lambda tx: sql.key(tx, asked.merchant, asked.key)) is not None
 
 
+_UNWRITABLE = (
+    "the gateway may not write its database: nothing was accepted, reading goes on. Try again with the same key, and"
+    " tell the operator: /readyz and `gateway doctor` say what has lost its permission"
+)
 View = Callable[[Ask], Json | Reply]
 
 

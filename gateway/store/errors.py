@@ -5,8 +5,8 @@
     StorageError
     ├── StorageBusy        another writer holds on for too long: answer 503, try again
     ├── StorageFull        no room left: refuse new work, let recovery go on, call a person
-    │   └── StorageReadOnly  the file or the server takes no writes
     ├── StorageDown        the database cannot be reached, or its disk or connection failed
+    │   ├── StorageReadOnly  the file or the server takes no writes
     │   └── StorageUnknown   it failed while committing: the unit may or may not stand
     ├── StorageConflict    a unique, check, foreign key or not-null rule refused the row
     └── StorageMisuse      wrong SQL, or the port used against its contract: a bug of ours
@@ -35,12 +35,12 @@ class StorageFull(StorageError):
     """There is no room for the write. Nothing was written."""
 
 
-class StorageReadOnly(StorageFull):
-    """The file, its folder or the server takes no writes. Nothing was written."""
-
-
 class StorageDown(StorageError):
     """The database cannot be reached or its disk failed. Nothing was written."""
+
+
+class StorageReadOnly(StorageDown):
+    """The file, its folder or the server takes no writes. Nothing was written; reading goes on."""
 
 
 class StorageUnknown(StorageDown):

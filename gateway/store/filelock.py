@@ -7,10 +7,12 @@ are opened by the process that uses them: a lock inherited over ``fork`` would b
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import random
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from gateway.store.errors import StorageBusy
@@ -42,6 +44,17 @@ class TurnLock:
         """Give the lock back."""
         fcntl.flock(self._now, fcntl.LOCK_UN)
 
+    @property
+    def used(self) -> bool:
+        """Whether there has been a database beside this lock."""
+        return os.fstat(self._now).st_size > 0
+
+    def mark(self) -> None:
+        """Note that there is a database; where the note cannot be written there is none."""
+        if not self.used:
+            with suppress(OSError):
+                os.pwrite(self._now, b"used\n", 0)
+
     def close(self) -> None:
         """Close the files, which gives the locks back unless another process shares them."""
         os.close(self._now)
@@ -51,7 +64,9 @@ class TurnLock:
 def _open(path: Path) -> int:
     try:
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except PermissionError:
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 class Health:
     """What the database says of itself.
 
-    ``ok`` is false when it cannot be read; ``error`` then says why. ``warnings`` are complete sentences for people.
-    Sizes are in bytes and ``None`` where the dialect does not know them.
+    ``ok`` is false when it cannot be read or written; ``error`` then says why. ``warnings`` are complete sentences for
+    people. Sizes are in bytes and ``None`` where the dialect does not know them.
     """
 
     dialect: str

@@ -46,6 +46,8 @@ def migrate(database: Database, migrations: Sequence[Migration], patience_second
     deadline = time.monotonic() + patience_seconds
     while True:
         try:
+            if database.read(lambda tx: _up_to_date(tx, migrations)):
+                return []
             return database.tx(lambda tx: _run_missing(tx, migrations))
         except StorageBusy:
             if time.monotonic() >= deadline:
@@ -60,6 +62,15 @@ def pending(database: Database, migrations: Sequence[Migration]) -> list[str]:
         return [migration.name for migration in migrations if migration.name not in done]
 
     return database.read(ask)
+
+
+def _up_to_date(tx: Tx, migrations: Sequence[Migration]) -> bool:
+    """Whether nothing is missing: a program that starts while nothing can be written can read all the same."""
+    if not _has_table(tx):
+        return False
+    done = _applied(tx)
+    _check(done, migrations)
+    return len(done) == len(migrations)
 
 
 def _run_missing(tx: Tx, migrations: Sequence[Migration]) -> list[str]:

@@ -97,6 +97,10 @@ class Database(Protocol):
         """True while so little room is left that new work must be refused (503 ``storage-full``). Cheap to ask."""
         ...
 
+    def unwritable(self) -> str:
+        """Why nothing can be written though it can be read, in words for people; empty if it can. Cheap to ask."""
+        ...
+
     def close(self) -> None:
         """Close this process's connections. Units that still run in other threads must have ended."""
         ...

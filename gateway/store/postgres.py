@@ -42,6 +42,7 @@ _BEGIN: dict[str, bytes] = {
 }
 _SNAPSHOT = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _FULL_FOR_SECONDS = 5.0
+_READ_ONLY = "the server takes no writes: it is a standby, or set to read-only"
 _SHORTEST_NAP = 0.001
 _LONGEST_NAP = 0.1
 
@@ -70,7 +71,7 @@ class PostgresDatabase:
         self._busy_seconds = busy_seconds
         self._pool_size = pool_size
         self._begin = _BEGIN[isolation]
-        self._full_until = float("-inf")
+        self._full_until = self._read_only_until = float("-inf")
         self._grouped = grouped
         self._pool = self._new_pool()
         self._lane = self._new_lane()
@@ -86,6 +87,9 @@ class PostgresDatabase:
         except StorageFull:
             self._full_until = time.monotonic() + _FULL_FOR_SECONDS
             raise
+        except StorageReadOnly:
+            self._read_only_until = time.monotonic() + _FULL_FOR_SECONDS
+            raise
 
     def read(self, fn: Callable[[Tx], T]) -> T:
         """See :meth:`gateway.store.port.Database.read`."""
@@ -100,11 +104,15 @@ class PostgresDatabase:
         """True for some seconds after the server found its disk full: how much room it has it does not tell."""
         return time.monotonic() < self._full_until
 
+    def unwritable(self) -> str:
+        """For some seconds after the server refused to write at all, as a standby does."""
+        return _READ_ONLY if time.monotonic() < self._read_only_until else ""
+
     def health(self) -> Health:
         """See :meth:`gateway.store.port.Database.health`."""
         from gateway.store.postgres_health import look
 
-        return look(self.read, self.storage_low())
+        return look(self.read, self.storage_low(), self.unwritable())
 
     def close(self) -> None:
         """See :meth:`gateway.store.port.Database.close`. The database opens again at the next unit."""

@@ -18,7 +18,7 @@ SELECT current_setting('server_version') AS version,
 """
 
 
-def look(read: Callable[[Callable[[Tx], Row | None]], Row | None], low: bool) -> Health:
+def look(read: Callable[[Callable[[Tx], Row | None]], Row | None], low: bool, unwritable: str) -> Health:
     """The health of the database behind ``read``."""
     try:
         row = read(lambda tx: tx.one(_ASK))
@@ -28,7 +28,8 @@ def look(read: Callable[[Callable[[Tx], Row | None]], Row | None], low: bool) ->
     durable = row["fsync"] == "on" and row["full_page_writes"] == "on" and row["synchronous_commit"] != "off"
     return Health(
         "postgresql",
-        ok=True,
+        ok=not unwritable,
+        error=unwritable,
         version=row["version"],
         durable=durable,
         warnings=tuple(_warnings(row, durable, low)),

@@ -8,15 +8,15 @@ power cut.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
 from gateway.store import driver
-from gateway.store.errors import StorageMisuse, StorageReadOnly
+from gateway.store.errors import StorageDown, StorageMisuse, StorageReadOnly
 from gateway.store.forks import at_fork
 from gateway.store.health import Health
+from gateway.store.permission import unwritable
 from gateway.store.port import Tx
 from gateway.store.room import BALLAST_BYTES, LOW_WATER_BYTES, Room
 from gateway.store.sqlite_errors import translate
@@ -59,13 +59,17 @@ class SqliteDatabase:
         try:
             return self._process.read(fn)
         except StorageReadOnly as error:
-            if not os.access(self.path, os.W_OK):
+            if self.unwritable():
                 raise
             raise StorageMisuse("a unit that only reads must not write") from error
 
     def storage_low(self) -> bool:
         """See :meth:`gateway.store.port.Database.storage_low`."""
         return self._room.low()
+
+    def unwritable(self) -> str:
+        """See :meth:`gateway.store.port.Database.unwritable`."""
+        return unwritable(self.path)
 
     def health(self) -> Health:
         """See :meth:`gateway.store.port.Database.health`."""
@@ -74,7 +78,10 @@ class SqliteDatabase:
         return look(self.path, self._room, self.read, self._process.writer)
 
     def close(self) -> None:
-        """See :meth:`gateway.store.port.Database.close`. The database opens again at the next unit."""
+        """See :meth:`gateway.store.port.Database.close`. The database opens again at the next unit.
+
+        Raises ``StorageDown`` when its file was removed or replaced meanwhile; it says where what was in it is now.
+        """
         self._process.close()
 
     def after_fork(self) -> object:
@@ -98,7 +105,7 @@ class _Process:
     def read(self, fn: Callable[[Tx], T]) -> T:
         if self.writer.group.leads():
             raise StorageMisuse("a unit must not start another one")
-        self.writer.file.check()
+        self._check()
         try:
             connection = self._idle.pop()
         except IndexError:
@@ -109,10 +116,24 @@ class _Process:
             if connection.in_transaction:
                 connection.close()
                 raise
-            self._idle.append(connection)
+            self._put_back(connection)
             raise
-        self._idle.append(connection)
+        self._put_back(connection)
         return result
+
+    def _check(self) -> None:
+        try:
+            self.writer.file.check()
+        except StorageDown:
+            self.writer.notice()
+            raise
+
+    def _put_back(self, connection: driver.Connection) -> None:
+        """Keep it for the next; one that was opened without the right to write would keep others from having it."""
+        if self.writer.read_only:
+            connection.close()
+        else:
+            self._idle.append(connection)
 
     def _open(self) -> driver.Connection:
         self.writer.open()  # makes the file and its journal mode, once

@@ -40,20 +40,30 @@ class OpenFile:
     def check(self) -> None:
         """Raises ``StorageDown`` if the database or its WAL is not under its path any more."""
         known = self._wal_known
-        if self._known is not None and _identity(self._database) != self._known:
+        if self.database_gone:
             raise StorageDown(_GONE.format(self._database))
         if known is not None and _identity(self._wal) != known:
             raise StorageDown(_GONE.format(self._wal))
 
     def check_all(self) -> None:
         """The same, and remember the WAL. Only under the writer's turn, with its connection open."""
-        if self._known is not None and _identity(self._database) != self._known:
+        if self.database_gone:
             raise StorageDown(_GONE.format(self._database))
         found = _stat(self._wal)
         now = None if found is None else (found.st_dev, found.st_ino)
         if self._wal_known is not None and now != self._wal_known:
             raise StorageDown(_GONE.format(self._wal))
         self._wal_known, self.wal_bytes = now, 0 if found is None else found.st_size
+
+    @property
+    def database_gone(self) -> bool:
+        """Whether it is the database that is not under its path any more, and not the WAL alone."""
+        return self._known is not None and _identity(self._database) != self._known
+
+    @property
+    def number(self) -> int:
+        """What tells the file that was opened from others of its file system."""
+        return 0 if self._known is None else self._known[1]
 
     def there(self) -> bool:
         """Whether both are where they were. As :meth:`check_all`."""

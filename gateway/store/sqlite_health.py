@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 from gateway.store import driver
 from gateway.store.errors import StorageError
 from gateway.store.health import Health
+from gateway.store.permission import unwritable
 from gateway.store.port import Tx
 from gateway.store.room import Room
 from gateway.store.sqlite_writer import WAL_MOST_BYTES, Writer
@@ -26,7 +26,8 @@ def look(path: Path, room: Room, read: Callable[[Callable[[Tx], Look]], Look], w
         return Health("sqlite", ok=False, version=version, error=f"{path}: {writer.trouble() or error}")
     mode = mode if mode == "wal" else writer.journal_mode
     low, wal = room.low(), _size(path.with_name(path.name + "-wal"))
-    trouble = writer.trouble() or _read_only(path)
+    refused = unwritable(path)
+    trouble = f"it cannot be written: {refused}" if refused else writer.trouble()
     return Health(
         "sqlite",
         ok=not trouble,
@@ -73,10 +74,6 @@ def _warnings(mode: str, version: str, free: int, low: bool, wal: int) -> list[s
     if low:
         found.append(f"the disk is almost full ({free // 2**20} MiB left): new work is refused")
     return found
-
-
-def _read_only(path: Path) -> str:
-    return "its disk is mounted read-only" if os.statvfs(path.parent).f_flag & os.ST_RDONLY else ""
 
 
 def _size(path: Path) -> int:

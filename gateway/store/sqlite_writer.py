@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import threading
 import time
 from contextlib import suppress
@@ -20,10 +21,14 @@ from gateway.store.errors import (
 )
 from gateway.store.filelock import TurnLock
 from gateway.store.group import Batch, Group, Unit
+from gateway.store.permission import unwritable
+from gateway.store.rescue import checkpointed, copied, copies
 from gateway.store.room import Room
 from gateway.store.sqlite_errors import translate
 from gateway.store.sqlite_file import OpenFile
 from gateway.store.sqlite_ground import SqliteGround, insist
+
+log = logging.getLogger("gateway.store")
 
 #: To this length the WAL is cut when it begins anew. Beyond the second one it is made to begin anew: readers that
 #: overlap at all times keep it from doing so by itself.
@@ -41,6 +46,7 @@ class Writer:
 
     def __init__(self, path: Path, connect: driver.Connect, busy_seconds: float, room: Room) -> None:
         self.journal_mode = ""
+        self.read_only = False  # opened without the right to write: so it stays, however soon that is given back
         self.file = OpenFile(path)
         self.group = Group(self._commit, busy_seconds)
         self._path = path
@@ -52,6 +58,7 @@ class Writer:
         self._opening = threading.Lock()
         self._runner = Runner()
         self._trouble: tuple[float, StorageError] | None = None
+        self._saved = False  # the WAL's file is gone, and what was in it is in the database
         self._restart_at = 0.0
 
     def trouble(self) -> str:
@@ -72,11 +79,22 @@ class Writer:
             deadline = time.monotonic() + self._busy_seconds
             turn.acquire(deadline)
             try:
+                self._must_be_there(turn)
+                self.read_only = bool(unwritable(self._path))
                 self._connection = self._prepare(deadline)
                 self.file.opened()
+                turn.mark()
             finally:
                 turn.release()
         self._room.take_ballast()
+
+    def _must_be_there(self, turn: TurnLock) -> None:
+        """A database that was here and is gone is not begun anew: what it had acknowledged would be forgotten."""
+        if self._path.exists() or not turn.used:
+            return
+        found = copies(self._path)
+        what = f"rename {found[-1]}, which holds all of it," if found else "put it back, or a backup of it,"
+        raise StorageDown(f"{self._path} is gone: {what} or remove {self._path}.lock too to begin with an empty one")
 
     def _prepare(self, deadline: float) -> driver.Connection:
         mode = "WAL" if driver.wal_is_safe(driver.VERSION) else "TRUNCATE"
@@ -100,13 +118,44 @@ class Writer:
         self.journal_mode = connection.execute(f"PRAGMA journal_mode={mode}").fetchone()[0]
 
     def close(self) -> None:
-        """Close the connection and the lock."""
+        """Close the connection and the lock. Raises ``StorageDown`` when what it had open is not under its path."""
         with self._opening:
-            self._drop()
-            if self._turn is not None:
-                self._turn.close()
-                self._turn = None
-            self.file.forget()
+            try:
+                self._rescue()
+            finally:
+                self._drop()
+                if self._turn is not None:
+                    self._turn.close()
+                    self._turn = None
+                self.file.forget()
+
+    def _rescue(self) -> None:
+        """What was acknowledged must not go with a file that is gone. Raises ``StorageDown`` that says where it is."""
+        if self._connection is None or self.file.there():
+            return
+        if not self.file.database_gone and checkpointed(self._connection):
+            if not self._saved:
+                log.error(_WAL_SAVED, self._path)
+            return
+        try:
+            copy = copied(self._connection, self._path, self.file.number)
+        except StorageDown as error:
+            raise StorageDown(f"{self._path} was removed or replaced while in use, and {error}") from error
+        raise StorageDown(f"{self._path} was removed or replaced while in use: all that was acknowledged is in {copy}")
+
+    def notice(self) -> None:
+        """A reader has found a file gone: whoever may write does what can be done about it."""
+        if not self._saved and self._connection is not None and not self.file.database_gone:
+            with suppress(StorageError):
+                self.group.submit(lambda _: None)
+
+    def _save_wal(self) -> None:
+        """A WAL that is gone is written into the database at once: nobody knows how this process will end."""
+        if self._connection is None or self._saved or self.file.there() or self.file.database_gone:
+            return
+        self._saved = checkpointed(self._connection, 0)
+        if self._saved:
+            log.error(_WAL_SAVED, self._path)
 
     def abandon(self) -> None:
         """After ``fork``, in the child: close the lock's files only."""
@@ -118,12 +167,15 @@ class Writer:
             with suppress(driver.DriverError):
                 self._connection.close()
             self._connection = None
+            self._saved = False
             self.file.dropped()
 
     # -- committing a batch
 
     def _commit(self, batch: Batch) -> None:
         try:
+            if self.read_only and not unwritable(self._path):
+                self._reopen()
             if self._connection is None:
                 self.open()
             turn, connection = self._turn, self._connection
@@ -139,6 +191,7 @@ class Writer:
                 turn.release()
         except StorageError as error:
             batch.fail(error)
+            self._save_wal()
         self._look_back(batch)
 
     def _still_there(self, batch: Batch) -> None:
@@ -164,8 +217,13 @@ class Writer:
         troubles = [unit.error for unit in batch.units if isinstance(unit.error, _TROUBLE)]
         self._trouble = (time.monotonic(), troubles[0]) if troubles else None
         if any(isinstance(error, StorageDown) for error in troubles) and self.file.there():
-            with self._opening:
-                self._drop()
+            self._reopen()
+
+    def _reopen(self) -> None:
+        """Close the connection: the next use opens another."""
+        with self._opening:
+            self._drop()
+            self.read_only = False
 
     def _transact(self, ground: SqliteGround, batch: Batch) -> None:
         """Run and commit the units together; when that fails as a whole each alone, so that none harms another."""
@@ -226,6 +284,7 @@ def _turn_lock(path: Path) -> TurnLock:
         raise _BY_ERRNO.get(error.errno or 0, StorageDown)(f"{path.parent}: {error.strerror}") from error
 
 
+_WAL_SAVED = "the WAL of %s was removed or replaced while in use: all that was in it is in the database now"
 _TROUBLE = (StorageBusy, StorageDown, StorageFull)
 _BY_ERRNO: dict[int, type[StorageError]] = {
     errno.ENOSPC: StorageFull,

@@ -25,13 +25,13 @@ from tests.store.worker import SLOW
 ROOT = Path(__file__).parents[2]
 
 
-def start(*words: str, log: Path | None = None) -> subprocess.Popen[str]:
-    """A worker process of :mod:`tests.store.worker`; what it says goes into ``log`` or a pipe."""
-    command = [sys.executable, "-m", "tests.store.worker", *words]
+def start(*words: str, count: int = 1, log: Path | None = None) -> subprocess.Popen[str]:
+    """So many processes of :mod:`tests.store.worker`, a session by themselves; they speak into ``log`` or a pipe."""
+    command = [sys.executable, "-m", "tests.store.worker", str(count), *words]
     if log is None:
-        return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True)
     with log.open("wb") as file:
-        return subprocess.Popen(command, cwd=ROOT, stdout=file, text=True)
+        return subprocess.Popen(command, cwd=ROOT, stdout=file, text=True, start_new_session=True)
 
 
 def _wait_until(condition: Callable[[], bool]) -> None:
@@ -50,9 +50,8 @@ def said(worker: subprocess.Popen[str]) -> str:
 
 def test_last_items_are_sold_once(database: Database, url: str) -> None:
     """Eight processes with four threads each, 100 apples: exactly 100 are sold."""
-    workers = [start("buy", url, "apple", f"process-{number}") for number in range(8)]
-    had = [int(said(worker)) for worker in workers]
-    assert sum(had) == 100
+    had = [int(line) for line in said(start("buy", url, "apple", "process-{n}", count=8)).split()]
+    assert (len(had), sum(had)) == (8, 100)
     assert (free(database, "apple"), sales(database)) == (0, 100)
 
 
@@ -61,7 +60,7 @@ def test_no_process_starves_another(grouped_url: str, opened: Callable[..., Data
     database = opened(grouped_url)
     migrate(database, [SHOP])
     database.tx(lambda tx: tx.execute("INSERT INTO stock (sku, free) VALUES ('apple', 0)"))
-    outs = [said(worker) for worker in [start("hammer", grouped_url, "1.5") for _ in range(2)]]
+    outs = said(start("hammer", grouped_url, "1.5", count=2)).splitlines()
     writes, waits = zip(*(map(int, out.split()) for out in outs), strict=True)
     assert free(database, "apple") == sum(writes)
     assert min(writes) * 4 >= max(writes), f"unequal turns: {writes}"
@@ -102,15 +101,14 @@ def test_kill_loses_nothing_acknowledged(database: Database, url: str, tmp_path:
     database.tx(lambda tx: tx.execute("UPDATE stock SET free = 1000000 WHERE sku = 'apple'"))
     acknowledged: set[str] = set()
     for turn in range(3):
-        logs = [tmp_path / f"{turn}-{number}" for number in range(2)]
-        workers = [start("append", url, log.name, log=log) for log in logs]
-        _wait_until(lambda logs=logs: all(log.stat().st_size > 0 for log in logs))  # type: ignore[misc]
+        log = tmp_path / f"{turn}"
+        workers = start("append", url, f"{turn}-{{n}}", count=2, log=log)
+        _wait_until(lambda log=log, turn=turn: {f"{turn}-0", f"{turn}-1"} <= _names(log))  # type: ignore[misc]
         time.sleep(0.15 + 0.07 * turn)
-        for worker in workers:
-            worker.kill()
-            worker.wait(10)
+        os.killpg(workers.pid, signal.SIGKILL)
+        workers.wait(10)
         assert database.tx(sell("apple", f"after kill {turn}")), "a killed process kept others from writing"
-        acknowledged.update(line for log in logs for line in log.read_text().splitlines(keepends=True))
+        acknowledged.update(log.read_text().splitlines(keepends=True))
     stand = {row["buyer"] + "\n" for row in database.read(lambda tx: tx.all("SELECT buyer FROM sale"))}
     assert len(acknowledged) > 100
     assert acknowledged <= stand
@@ -119,10 +117,14 @@ def test_kill_loses_nothing_acknowledged(database: Database, url: str, tmp_path:
         assert value(database, "SELECT integrity_check AS n FROM pragma_integrity_check") == "ok"
 
 
+def _names(log: Path) -> set[str]:
+    """The processes that have sold something."""
+    return {line.rsplit("-", 2)[0] for line in log.read_text().splitlines()}
+
+
 def test_migrations_run_once_whoever_starts(url: str, opened: Callable[..., Database]) -> None:
     """Four processes start at once on an empty database: each migration runs once, and all end well."""
-    workers = [start("upgrade", url) for _ in range(4)]
-    assert sorted(int(said(worker)) for worker in workers) == [0, 0, 0, len(SLOW)]
+    assert sorted(map(int, said(start("upgrade", url, count=4)).split())) == [0, 0, 0, len(SLOW)]
     database = opened(url)
     assert pending(database, SLOW) == []
     assert value(database, "SELECT count(*) AS n FROM migration") == len(SLOW)

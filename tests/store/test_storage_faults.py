@@ -260,7 +260,7 @@ def _on_small_disk(tmp_path: Path, size: str) -> list[str]:
     mount = tmp_path / "small"
     mount.mkdir()
     url = f"sqlite:///{mount / 'gateway.db'}"
-    fill = f"{sys.executable} -m tests.store.worker fill {url} {mount / 'filler'}"
+    fill = f"{sys.executable} -m tests.store.worker 1 fill {url} {mount / 'filler'}"
     script = f"mount -t tmpfs -o size={size} none {mount} && exec {fill}"
     done = subprocess.run(
         ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script],

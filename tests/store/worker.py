@@ -1,4 +1,7 @@
-"""A process of its own for the tests of the store: ``python -m tests.store.worker COMMAND URL …``."""
+"""Processes of their own for the tests of the store: ``python -m tests.store.worker HOW_MANY COMMAND URL …``.
+
+They are forked before anything is opened, so that what they share is loaded once; ``{n}`` in a word becomes the number.
+"""
 
 from __future__ import annotations
 
@@ -151,6 +154,26 @@ _COMMANDS: dict[str, Callable[..., None]] = {
 }
 _SETTINGS = {"fill": {"low_water_bytes": 1_000_000, "ballast_bytes": 4_000_000}}
 
-if __name__ == "__main__":
-    name, url, *rest = sys.argv[1:]
+
+def _run(name: str, url: str, *rest: str) -> None:
     _COMMANDS[name](open_shop(url, **_SETTINGS.get(name, {})), *rest)
+
+
+def _fork(count: int, words: list[str]) -> int:
+    """Run the command in so many processes; 0 if all ended well."""
+    children = []
+    for number in range(count):
+        child = os.fork()
+        if child == 0:
+            _run(*(word.replace("{n}", str(number)) for word in words))
+            sys.exit(0)
+        children.append(child)
+    return max(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != 0 for child in children)
+
+
+if __name__ == "__main__":
+    how_many, *words = sys.argv[1:]
+    if how_many == "1":
+        _run(*words)
+    else:
+        sys.exit(_fork(int(how_many), words))
