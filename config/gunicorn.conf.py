@@ -3,7 +3,9 @@
 import ctypes
 import gc
 import hashlib
+import mmap
 import os
+import resource
 import shutil
 import stat
 import subprocess
@@ -39,6 +41,7 @@ METRICS.mkdir(parents=True, exist_ok=True)
 os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", str(METRICS))
 
 from gateway.runtime.config import read_gateway  # noqa: E402 - after the folder of the metrics
+from gateway.store.errors import StorageError  # noqa: E402
 
 _server = read_gateway(FILE).server
 
@@ -55,11 +58,17 @@ max_requests = 200_000
 max_requests_jitter = 20_000
 limit_request_line = 8190
 accesslog = None  # the metrics count requests; the engine's journal has what they did
+logger_class = "gateway.ops.gunicorn.GunicornLog"  # one event a line; GATEWAY_LOG says whether as JSON or as text
 forwarded_allow_ips = "127.0.0.1,::1"
 
 
+#: Shared by the master and its workers: whether one of them had to leave a database that is not in its place.
+_LEFT = mmap.mmap(-1, 1)
+
+
 def on_starting(server):
-    """Counters of processes that are gone would be added for ever."""
+    """Counters of processes that are gone would be added for ever; a memory image would hold keys and payment codes."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     folder = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -73,11 +82,13 @@ def when_ready(server):
 
 
 def on_exit(server):
-    """The console ends with the server, and so do the counters."""
+    """The console ends with the server, and so do the counters; the exit status says if somebody must look."""
     shutil.rmtree(METRICS, ignore_errors=True)
     console = getattr(server, "console", None)
     if console is not None:
         console.terminate()
+    if _LEFT[0]:
+        sys.exit(1)
 
 
 #: glibc's name for the number of heaps that threads share.
@@ -101,7 +112,11 @@ def worker_exit(server, worker):
     """Let the saga in hand end, close what is open."""
     app = getattr(worker, "wsgi", None)
     if app is not None:
-        app.extensions["gateway"].close()
+        try:
+            app.extensions["gateway"].close()
+        except StorageError as error:
+            server.log.critical("%s", error)
+            _LEFT[0] = 1
 
 
 def child_exit(server, worker):

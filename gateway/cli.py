@@ -75,10 +75,22 @@ def _parts(config: Path) -> Any:
 
 @main.command()
 @CONFIG
-def serve(config: Path) -> None:
+@click.option(
+    "--log",
+    "form",
+    type=click.Choice(["json", "text"]),
+    envvar="GATEWAY_LOG",
+    default="json",
+    show_default=True,
+    help="how the lines of the log look, one event each, on standard error; text is for a terminal",
+)
+def serve(config: Path, form: str) -> None:
     """Run the gateway under gunicorn, from config/gunicorn.conf.py."""
     from gateway.app import build_parts
+    from gateway.ops import logs
 
+    os.environ[logs.FORM_VARIABLE] = form
+    logs.set_up()
     build_parts(config.resolve()).close()  # what is wrong in a file is told here, once, and not by every worker
     os.environ["GATEWAY_CONFIG"] = str(config.resolve())
     settings = str(config_folder() / "gunicorn.conf.py")
@@ -90,7 +102,9 @@ def serve(config: Path) -> None:
 def console(config: Path) -> None:
     """Serve the merchant's web pages on loopback, as console_host and console_port say; `gateway serve` starts it."""
     from gateway.console import run_console
+    from gateway.ops import logs
 
+    logs.set_up()
     parts = _parts(config)
     server = parts.config.server
     try:

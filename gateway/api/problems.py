@@ -44,9 +44,12 @@ def request_id() -> str:
     return known
 
 
-def problem_response(problem: Problem) -> Response:
-    """The problem as it is sent."""
+def problem_response(problem: Problem, trouble: str = "") -> Response:
+    """The problem as it is sent. What is no fault of the platform's is logged, with ``trouble`` as its cause."""
     metrics.PROBLEMS.labels(problem.slug).inc()
+    if problem.status > 500:
+        extra = {"problem": problem.slug, "status": problem.status, "route": request.endpoint or "", "trouble": trouble}
+        log.warning("refused: %s", problem.detail, extra={"request_id": request_id(), **extra})
     document: dict[str, Any] = {
         "type": f"/problems/{problem.slug}",
         "title": problem.title,
@@ -89,8 +92,7 @@ def from_any(error: Exception) -> Response:
 
 def from_store(error: StorageError) -> Response:
     """The database's trouble."""
-    log.warning("storage trouble", extra={"request_id": request_id(), "error": type(error).__name__})
-    return problem_response(storage_problem(error))
+    return problem_response(storage_problem(error), f"{type(error).__name__}: {error}")
 
 
 def install(app: Flask) -> None:

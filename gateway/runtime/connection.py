@@ -85,9 +85,9 @@ class Connection(Readings):
         self._merchant, self._class, self._around = merchant, adapter, around
         self._hooks = implemented_hooks(adapter) if adapter else _NO_HOOKS
         self.embedded = adapter is not None and issubclass(adapter, EmbeddedAdapter)
-        self.log = logging.LoggerAdapter(
-            logging.getLogger(f"gateway.adapter.{config.adapter}"), {"merchant": merchant.id, "connection": config.name}
-        )
+        self._masker = Masker(_secrets_in(config.settings))
+        own = {"merchant": merchant.id, "connection": config.name, "masker": self._masker}
+        self.log = logging.LoggerAdapter(logging.getLogger(f"gateway.adapter.{config.adapter}"), own)
         self._lock = threading.Lock()
         self._relay: Mapping[str, Callable[..., Any]] | None = None
         self._adapter: Adapter | Runner | None = None
@@ -135,10 +135,6 @@ class Connection(Readings):
     def reversible(self, hook: str) -> bool:
         """Whether this change has its undo."""
         return self._class is None or capabilities.reversible(self._class, hook)
-
-    @cached_property
-    def _masker(self) -> Masker:
-        return Masker(_secrets_in(self.config.settings))
 
     def tape(self, request: Any = None) -> Tape | None:
         """What a call's messages are taken down on, masked by what this connection must not show; embedded: none."""

@@ -135,7 +135,9 @@ class Town(Street):
     def errors(self) -> list[str]:
         """What the nodes wrote of faults of ours: tracebacks in their logs."""
         texts = [log.read_text(errors="replace") for log in sorted(self.data.glob("node*/log"))]
-        return [line for text in texts for line in text.splitlines() if line.startswith("Traceback")]
+        return [
+            line for text in texts for line in text.splitlines() if line.startswith("Traceback") or '"stack":' in line
+        ]
 
 
 def phone(number: int) -> str:
