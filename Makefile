@@ -63,8 +63,9 @@ model: $(READY)  ## N= walks of the engine's state machine against its model, fr
 power: $(READY)  ## N= power cuts of a disk that forgets, machines from SEED= on; goes on where it was stopped
 	$(BIN)/python -m tests.power.run power --count $(N) --seed $(SEED) $(ARGS)
 
-storage: $(READY)  ## N= faults of the storage, each kind with and without a kill; goes on where it was stopped
+storage: $(READY)  ## N= faults of the storage, then a real server's, each kind with and without a kill; goes on where it was stopped
 	$(BIN)/python -m tests.power.run storage --count $(N) --seed $(SEED) $(ARGS)
+	$(BIN)/python -m tests.store.play
 
 # The runs below have a total of their own where no N= is said; they go on where they were stopped (ARGS=--help).
 TOTAL = $(if $(filter command environment,$(firstword $(origin N))),--total $(N))
