@@ -108,6 +108,14 @@ class Checkouts:
         used = self.engine.journal.read(lambda tx: holds_sql.taken(tx, merchant_id, "deposit", "", deposit_id, 0))
         return saga.amount - saga.refunded - used
 
+    def _look_at_deposits(self, merchant_id: str, priced: Priced) -> None:
+        """Find how each deposit that is to pay is held."""
+        for tender in priced.tenders:
+            if tender["method"] == "deposit":
+                priced.deposits[tender["deposit_id"]] = self.engine.load(
+                    merchant_id, Kind.DEPOSIT, tender["deposit_id"]
+                )
+
     # --- checkouts ---------------------------------------------------------------------------------------------------
 
     def create(self, asked: Asked, request: Json, *, may_price: bool = False) -> Reply:
@@ -182,6 +190,7 @@ class Checkouts:
             raise invalid("/tenders", detail, "tenders-mismatch")
 
     def _plan(self, merchant_id: str, request: Json, priced: Priced, secrets: Secrets, began: int) -> Saga:
+        self._look_at_deposits(merchant_id, priced)
         planner = Planner(self.engine.reading(merchant_id), priced, began)
         planner.plan()
         for tender in priced.tenders:
@@ -259,6 +268,8 @@ class Checkouts:
         baskets.look_up_tender(priced, asked)
         if asked["method"] == "deposit":
             asked["held_amount"] = self._deposit_left(saga.merchant, asked["deposit_id"])
+            priced.tenders.append(asked)
+            self._look_at_deposits(saga.merchant, priced)
         return priced
 
     def cancel(self, asked: Asked, checkout_id: str) -> Reply:

@@ -65,6 +65,8 @@ class Closer:
         """The reversal; a refund where there is none, where it is too late for it, or where it was refused."""
         if charge.hook == "payment_authorize":
             return "payment_release" if far.has("payment_release") else None
+        if charge.hook == "payment_capture":  # what was taken of held money is given back, never held again
+            return "payment_refund" if far.has("payment_refund") else None
         ways = [undo for undo in ("payment_reverse", "payment_refund") if far.has(undo)]
         if (
             len(ways) == 2

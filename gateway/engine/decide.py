@@ -7,15 +7,30 @@ A refund or a release has no way back: it is pursued until it is done or a perso
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from gateway.engine.booking import Booking
 from gateway.engine.closing import Closer
-from gateway.engine.model import MAYBE, Decision, Far, Kind, Leg, Op, OpState, Phase, Saga, State, Timing
-from gateway.engine.pursue import Pursuit, Way, queryable
+from gateway.engine.model import (
+    MAYBE,
+    SETTLED,
+    TERMINAL,
+    Decision,
+    Far,
+    Kind,
+    Leg,
+    Op,
+    OpState,
+    Phase,
+    Saga,
+    State,
+    Timing,
+)
+from gateway.engine.pursue import Pursuit, Way, queryable, repeatable
 from gateway.engine.redeeming import Redeeming
-from gateway.engine.undoing import late_hold, undo_ways
+from gateway.engine.undoing import late_hold
 from gateway.engine.words import NOT_SENT_MOST, Ops, tender_leg, told
+from gateway.hookspecs import UNDO_HOOKS
 
 #: A person's case is looked at again after so many times the time after which it became one.
 SLOW = 6
@@ -59,9 +74,21 @@ class _Decider(Booking, Redeeming):
         self.decision = Decision(self.saga.state)
         steps = _GIVING_BACK if self.saga.kind in (Kind.REFUND, Kind.RELEASE) else _SELLING
         getattr(self, steps[self.saga.state])()
+        if self.saga.state in TERMINAL:
+            self._leave_to_people()
         if self.decision.tasks and not self.decision.todo:
             self._wake(self.now + self.timing.task_after * SLOW)  # a person's case is still looked at now and then
         return self.decision
+
+    def _leave_to_people(self) -> None:
+        """What an ended saga still tries is not tried for ever: after its time the open case is a person's alone."""
+        over = [todo for todo in self.decision.todo if todo.op is not None and self._too_old(todo.op)]
+        self.decision.todo = [todo for todo in self.decision.todo if todo not in over]
+        if over and not self.decision.tasks:
+            self.decision.wake_at = None
+
+    def _too_old(self, op: Op) -> bool:
+        return self.now >= op.first_sent + self.timing.tail
 
     # --- forward -----------------------------------------------------------------------------------------------------
 
@@ -133,6 +160,9 @@ class _Decider(Booking, Redeeming):
         asks, close_at = queryable(far, hook), self._close_at(leg, hook, op)
         if self.now >= close_at and (op.queries or not asks):
             return self._undecided(leg, op, far)
+        if hook == "payment_capture" and self.now < close_at and repeatable(far, hook, op, self.timing, self.now):
+            self._take(self.pursuer.settle_unknown(leg, op, far))  # this needs no customer, and no code of theirs
+            return self._wake(close_at)
         # A charge is never sent again, even where the adapter says that it could be: a payment code is single use.
         if asks:
             self._take(self.pursuer.find_out(leg, op, far))
@@ -165,7 +195,7 @@ class _Decider(Booking, Redeeming):
             return self._fail(leg.name, op, reason)
         # Even a declined charge is closed before another one is asked for: a late duplicate may still be accepted.
         if self._close(leg, op):
-            return self._await_another(leg)
+            return self._replace_tender(leg)
         return None
 
     def _paid(self) -> int:
@@ -267,16 +297,8 @@ class _Decider(Booking, Redeeming):
 
     def _undoing(self) -> None:
         """Goods second: everything held is let go, everything used up is given back."""
-        unsettled, by_hand = False, self.saga.by_hand()
-        for leg in reversed(self.legs):
-            if leg.name in by_hand:
-                continue
-            for way, op in undo_ways(leg, self.ops, self.far(leg.connection), self.pursuer):
-                unsettled |= way.way is not Way.DONE
-                self._take(way)
-                if way.way in (Way.STUCK, Way.REFUSED) or (self._overdue(op) and way.way is not Way.DONE):
-                    self._task(leg.name, "undo-failed", f"give {leg.name} back by hand at {leg.adapter}")
-        if not unsettled:
+        settled = [self._let_go(leg) for leg in reversed(self.legs)]
+        if all(settled):
             cancelled = (self.saga.failure() or {}).get("reason") == "cancelled"
             self._go(State.CANCELLED if cancelled else State.FAILED)
 
@@ -288,8 +310,14 @@ class _Decider(Booking, Redeeming):
                 continue
             way = late_hold(leg, self.ops, self.far(leg.connection), self.pursuer, self.timing)
             self._take(way)
-            if way.way is Way.STUCK:
+            if way.way is Way.STUCK or (way.way is not Way.DONE and self._overdue(self._cancel_of(leg))):
                 self._task(leg.name, "undo-failed", f"give {leg.name} back by hand at {leg.adapter}")
+
+    def _cancel_of(self, leg: Leg) -> Op | None:
+        """The cancel of this leg's hold, if it is still to be settled."""
+        undo = UNDO_HOOKS.get(leg.hook(Phase.HOLD) or "")
+        op = self.ops.last(leg.name, undo) if undo else None
+        return op if op is not None and op.state not in SETTLED else None
 
     def _watch_payments(self, legs: set[str]) -> None:
         closer = self._closer()
@@ -301,6 +329,8 @@ class _Decider(Booking, Redeeming):
                 self._refund_late(leg, op, closer)
             else:
                 self._take(closer.watch(leg, op))
+                if self._overdue_back(leg, SETTLED):
+                    self._task(leg.name, "late-payment", f"give late money back by hand at {leg.adapter}")
 
     def _refund_late(self, leg: Leg, op: Op, closer: Closer) -> None:
         """Money came after the close: give it back by itself, and say so once."""
@@ -312,7 +342,7 @@ class _Decider(Booking, Redeeming):
         if way.way is Way.STUCK or (way.way is not Way.DONE and self._overdue_back(leg)):
             self._task(leg.name, "late-payment", f"give late money back by hand at {leg.adapter}")
 
-    def _overdue_back(self, leg: Leg) -> bool:
+    def _overdue_back(self, leg: Leg, ended: Collection[OpState] = (OpState.OK,)) -> bool:
         """Whether giving money back has gone on for too long."""
         undoes = (self.ops.last(leg.name, hook) for hook in ("payment_reverse", "payment_refund", "payment_release"))
-        return any(self._overdue(op) and op is not None and op.state is not OpState.OK for op in undoes)
+        return any(self._overdue(op) and op is not None and op.state not in ended for op in undoes)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from gateway.engine.model import MAYBE, TERMINAL, Json, Kind, Leg, Op, OpState, Phase, Saga, State
+from gateway.engine.own import OWN
 from gateway.engine.records import op_from, saga_from
 from gateway.engine.redeeming import honoured
 from gateway.engine.requests import tenders_of
@@ -21,6 +22,9 @@ from gateway.store.port import Row, Tx
 
 #: What undoes a charge, first to last resort.
 PAYMENT_UNDOES = ("payment_reverse", "payment_refund", "payment_release")
+
+#: How often one change may be sent and asked about in the hours before its pauses are hours too.
+CALLS_MOST = 5_000
 
 
 @dataclass(slots=True)
@@ -192,14 +196,82 @@ def _undone(found: Record, leg: Leg, hook: str, phase: Phase) -> bool:
     return any(op.leg == leg.name and op.hook in undoes and op.state is OpState.OK for op in found.ops)
 
 
+def replaced_holds_nothing(found: Record) -> Iterator[str]:
+    """C2: completed: a tender that another one has replaced holds and has used up nothing, or a task says what."""
+    saga = found.saga
+    if saga.kind is not Kind.CHECKOUT or saga.state is not State.COMPLETED:
+        return
+    for leg in saga.legs():
+        if tender_leg(leg) not in saga.progress.get("declined", ()):
+            continue
+        if leg.name in saga.by_hand() or found.open_task(leg.name):
+            continue
+        for phase, name in ((Phase(key), hook) for key, hook in leg.hooks.items()):
+            op = found.last(leg.name, name)
+            if op is not None and op.state is OpState.OK and not _undone(found, leg, name, phase):
+                yield f"{'M1' if phase is Phase.PAY else 'C2'}: {leg.name} was replaced, and {name} stands"
+
+
+def ends_calling(found: Record) -> Iterator[str]:
+    """L1: what an ended saga still tries is tried more and more seldom, and not for ever."""
+    if found.saga.state not in TERMINAL:
+        return
+    for op in found.ops:
+        calls, hours = op.attempts + op.queries, (max(op.last_sent, op.finished) - op.first_sent) // 3_600_000
+        if calls > CALLS_MOST + hours:
+            yield f"L1: {op.leg}/{op.hook} was called {calls} times in {hours} hours"
+
+
 Check = Callable[[Record], Iterator[str]]
 ALWAYS: tuple[Check, ...] = (fences, told_as_it_stands, money_first, forward_only_before_the_end)
-AT_REST: tuple[Check, ...] = (ended_or_a_persons_case, completed_is_whole, failed_holds_nothing)
+AT_REST: tuple[Check, ...] = (
+    ended_or_a_persons_case,
+    completed_is_whole,
+    failed_holds_nothing,
+    replaced_holds_nothing,
+    ends_calling,
+)
 
 
 def violations(found: Record, checks: Sequence[Check] = (*ALWAYS, *AT_REST)) -> list[str]:
     """Everything that is wrong with one saga."""
     return [f"{found.saga.id} {text}" for check in checks for text in check(found)]
+
+
+#: What a leg of the gateway's own ledger holds: its kind there, and the parameters that name and count it.
+_OWN_HOLDS = {"coupon_reserve": ("coupon", "code", "count"), "value_reserve": ("deposit", "account", "amount")}
+
+
+def ledger_agrees(tx: Tx, found: Record) -> Iterator[str]:
+    """C1, P1: at the end the gateway's own ledger counts what the legs that stand have used of codes and deposits; less
+    what refunds gave back, and nothing of a checkout that has failed."""
+    saga = found.saga
+    if saga.kind is not Kind.CHECKOUT or saga.state not in TERMINAL or found.open_task():
+        return
+    wanted: dict[tuple[str, str], int] = {}
+    for leg in saga.legs():
+        kind, item, count = _OWN_HOLDS.get(leg.hook(Phase.HOLD) or "", ("", "", ""))
+        stands = saga.state is State.COMPLETED and tender_leg(leg) not in saga.progress.get("declined", ())
+        if kind and leg.connection == OWN and "campaign" not in leg.params and (stands or _was_refunded(found, leg)):
+            key = (kind, leg.params[item])
+            wanted[key] = wanted.get(key, 0) + int(leg.params[count])
+    rows = tx.all(_HOLDS, {"id": saga.id})
+    there = {(row["kind"], row["item"]): row["quantity"] for row in rows if row["state"] == "used"}
+    for row in rows:
+        if row["state"] == "held":
+            yield f"C2: {row['kind']} {row['item']} is still held"
+    for key in wanted.keys() | there.keys():
+        more, refunded = there.get(key, 0) - wanted.get(key, 0), key[0] == "deposit" and bool(saga.refunded)
+        if more > 0 or (more < 0 and not refunded):
+            yield f"C1: {key[0]} {key[1]} is used {there.get(key, 0)} times, not {wanted.get(key, 0)}"
+
+
+def _was_refunded(found: Record, leg: Leg) -> bool:
+    """Whether this is the lock of a deposit of which a capture was given back: what was captured is not held again."""
+    return any(op.leg == tender_leg(leg) != leg.name and op.hook == "payment_refund" for op in found.ops)
+
+
+_HOLDS = "SELECT kind, item, quantity, state FROM holds WHERE saga_id = :id AND kind IN ('coupon', 'deposit')"
 
 
 def all_violations(tx: Tx, now: int) -> Iterator[str]:
@@ -209,6 +281,7 @@ def all_violations(tx: Tx, now: int) -> Iterator[str]:
         found = record(tx, row["id"])
         if found is not None:
             yield from violations(found)
+            yield from (f"{found.saga.id} {text}" for text in ledger_agrees(tx, found))
 
 
 def parent_covers_refunds(tx: Tx, saga_id: str) -> Iterator[str]:

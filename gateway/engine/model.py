@@ -318,6 +318,8 @@ class Timing:
     ``backoff_first``/``backoff_most``: between attempts of what must end well. ``post_patience``: how long a checkout
     waits for the till before it completes without. ``task_after``: when what does not end becomes a person's case.
     ``watch``: how long closed payments are watched for late money.
+    ``slow_after``: what is still not settled after so long is tried ``slow_every`` only. ``tail``: how long after its
+    begin a change of an ended saga is still tried; from then on it is a person's alone.
     ``scale`` multiplies the times that adapters declare.
     """
 
@@ -330,6 +332,9 @@ class Timing:
     post_patience: int = 5_000
     task_after: int = 480_000
     watch: int = 1_800_000
+    slow_after: int = 86_400_000
+    slow_every: int = 3_600_000
+    tail: int = 604_800_000
     inline: int = 15_000
     recovery_every: int = 1_000
     scale: float = 1.0
@@ -358,6 +363,13 @@ class Timing:
         in_flight = self.seconds(traits.max_in_flight_s)
         return given_up + self.call // 2 + in_flight + in_flight // 20
 
+    def pause(self, op: Op, now: int, wanted: int) -> int:
+        """The pause that is wanted, stretched for what has not been settled for long: a minute, then an hour."""
+        age = now - op.first_sent
+        if age >= self.slow_after:
+            return max(wanted, self.slow_every)
+        return max(wanted, self.backoff_most) if age >= 6 * self.task_after else wanted
+
     def backoff(self, attempts: int) -> int:
         """The pause after so many attempts."""
         return min(self.backoff_first << min(max(attempts - 1, 0), 16), self.backoff_most)
@@ -377,6 +389,9 @@ def scaled(timing: Timing, factor: float) -> Timing:
             "post_patience",
             "task_after",
             "watch",
+            "slow_after",
+            "slow_every",
+            "tail",
         )
     }
     return replace(timing, **times, scale=timing.scale * factor)

@@ -49,7 +49,7 @@ def apply_sent(
             # What a system cannot do it cannot do in a minute either: that is a person's case at once.
             op.outcome["unsupported"] = isinstance(result, NotSupported)
             op.outcome["error"] = f"{type(result).__name__}: {result}"
-            op.next_at = now + timing.backoff(op.attempts)
+            op.next_at = now + timing.pause(op, now, timing.backoff(op.attempts))
         case _:
             op.outcome["given_up"] = now
             _unknown(op, result, traits, timing, now)
@@ -70,7 +70,7 @@ def apply_answer(
     if isinstance(result, AdapterError):
         op.outcome["error"] = f"{type(result).__name__}: {result}"
         op.outcome["unanswered"] = now
-        op.next_at = now + timing.backoff(op.queries)
+        op.next_at = now + timing.pause(op, now, timing.backoff(op.queries))
         return
     op.outcome["asked"] = op.finished = now
     match result:
@@ -107,7 +107,7 @@ def _declined(op: Op, result: Declined) -> None:
 
 def _pending(op: Op, result: Pending, traits: Traits, timing: Timing, now: int) -> None:
     op.state = OpState.PENDING
-    op.next_at = now + timing.seconds(traits.poll_every_s)
+    op.next_at = now + timing.pause(op, now, timing.seconds(traits.poll_every_s))
     op.outcome["ref"] = result.ref or op.ref
     op.outcome["facts"] = {**op.facts, **result.facts}
     op.outcome["maybe"] = True
@@ -120,11 +120,11 @@ def _not_found(op: Op, result: NotFound, traits: Traits, timing: Timing, now: in
     quiet_at = timing.quiet_at(op, traits)
     if result.final or now >= quiet_at:
         op.state = OpState.GONE
-        op.next_at = now
+        op.next_at = now + timing.pause(op, now, 0)
         op.outcome.pop("maybe", None)
         return
     op.state = OpState.UNKNOWN
-    op.next_at = min(quiet_at, now + timing.backoff(op.queries))
+    op.next_at = min(quiet_at, now + timing.pause(op, now, timing.backoff(op.queries)))
 
 
 def _unknown(op: Op, error: AdapterError | Any, traits: Traits, timing: Timing, now: int) -> None:
@@ -134,7 +134,7 @@ def _unknown(op: Op, error: AdapterError | Any, traits: Traits, timing: Timing, 
     pause = timing.backoff(max(op.attempts, op.queries))
     if now < op.first_sent + timing.pay:  # somebody is waiting for it
         pause = min(pause, max(timing.seconds(traits.poll_every_s), 1))
-    op.next_at = now + pause
+    op.next_at = now + timing.pause(op, now, pause)
 
 
 def _kept(op: Op) -> dict[str, Any]:

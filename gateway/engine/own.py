@@ -27,6 +27,8 @@ _DEPOSIT = """
 SELECT amount, refunded_amount FROM sagas
 WHERE id = :id AND merchant = :merchant AND kind = 'deposit' AND state = 'completed'
 """
+#: A capture is only refunded once it is known to have happened.
+_REFUNDED = "SELECT key FROM ops WHERE saga_id = :saga AND leg = :leg AND hook = 'payment_refund'"
 
 
 def _milliseconds(moment: datetime) -> int:
@@ -128,13 +130,16 @@ def _use_coupon(effect: Effect, tx: Tx, now: int) -> Change:
     if "campaign" in effect.params:
         uses.confirm(tx, effect.merchant, effect.params["campaign"], effect.op.saga_id, now)
         return Done(ref=effect.op.key)
-    return _move(effect, tx, now, ("coupon",), "used")
+    holds.use(tx, effect.merchant, effect.op.saga_id, "coupon", effect.params["code"], now)
+    return Done(ref=effect.op.key)
 
 
 def _unlock_coupon(effect: Effect, tx: Tx, now: int) -> Change:
     if "campaign" in effect.params:
         return _give_use_back(effect, tx, now)
-    return _move(effect, tx, now, ("coupon",), "released")
+    params = effect.params
+    holds.give_back(tx, effect.merchant, effect.op.saga_id, "coupon", params["code"], params["count"], now)
+    return Done(ref=effect.op.key)
 
 
 def _hold_use(effect: Effect, tx: Tx, now: int) -> Change:
@@ -171,14 +176,14 @@ def _draw_deposit(effect: Effect, tx: Tx, now: int) -> Change:
 
 
 def _confirm_deposit(effect: Effect, tx: Tx, now: int) -> Change:
-    return _move(effect, tx, now, ("deposit",), "used")
-
-
-def _release_deposit(effect: Effect, tx: Tx, now: int) -> Change:
-    return _move(effect, tx, now, ("deposit",), "released")
+    holds.use(tx, effect.merchant, effect.op.saga_id, "deposit", effect.params["account"], now)
+    return Done(ref=effect.op.key)
 
 
 def _return_deposit(effect: Effect, tx: Tx, now: int) -> Change:
+    """What was captured and refunded went back to the customer: it is not held by the deposit any more."""
+    if tx.one(_REFUNDED, {"saga": effect.op.saga_id, "leg": effect.params.get("lock_of", "")}):
+        return _confirm_deposit(effect, tx, now)
     saga_id = effect.params.get("held_by", effect.op.saga_id)
     amount = int(effect.params["amount"])
     holds.give_back(tx, effect.merchant, saga_id, "deposit", effect.params["account"], amount, now)
@@ -196,6 +201,6 @@ _HOOKS: dict[str, Callable[[Effect, Tx, int], Change]] = {
     "coupon_restore": _unlock_coupon,
     "value_reserve": _draw_deposit,
     "value_confirm": _confirm_deposit,
-    "value_cancel": _release_deposit,
+    "value_cancel": _return_deposit,
     "value_return": _return_deposit,
 }

@@ -11,6 +11,7 @@ from typing import Any
 
 from gateway.domain.coupons import Coupon
 from gateway.domain.payments import Method
+from gateway.engine.drawing import drawing_legs
 from gateway.engine.limits import use_legs
 from gateway.engine.model import Json, Leg, Phase
 from gateway.engine.own import OWN
@@ -22,7 +23,7 @@ from gateway.runtime import Connection
 
 #: Tenders that a channel of the payments family takes.
 EXTERNAL = frozenset({Method.PAYMENT_CODE, Method.QR_CODE, Method.BANK_CARD})
-#: Tenders that nobody has to be asked about.
+#: Tenders that no leg of their own takes: the till books them. (The house holds what is put on account.)
 AT_THE_TILL = frozenset({Method.CASH, Method.ON_ACCOUNT})
 
 
@@ -203,6 +204,8 @@ class Planner:
             leg = self._stored_value(name, quoted)
         elif method is Method.DEPOSIT:
             leg = self._deposit(name, asked, quoted)
+        elif method is Method.ON_ACCOUNT:
+            leg = self._on_account(name, quoted)
         elif method not in AT_THE_TILL:
             coupon, connection = self.priced.coupons[asked["code"]]
             worth = {"tender_id": asked["id"]}
@@ -245,9 +248,21 @@ class Planner:
         self._absent(self.priced.member_connection, name)
         return self._add(name, self.priced.member_connection, hooks, params)
 
+    def _on_account(self, name: str, quoted: Json) -> Leg | None:
+        """Hold it within the customer's limit where the house is the till; another till keeps accounts of its own."""
+        till = self.priced.bill_connection or self.reading.orders(self.priced.store_id)
+        if till is None or not till.embedded or not till.has("value_reserve"):
+            return None
+        if self.priced.member is None:
+            raise invalid("/tenders", "an account is a member's: say which member")
+        params = {"account": f"account/{self.priced.member.ref}", "amount": quoted["amount"]}
+        return self._add(name, till, {Phase.HOLD: "value_reserve", Phase.SETTLE: "value_confirm"}, params)
+
     def _deposit(self, name: str, asked: Json, quoted: Json) -> Leg:
-        params = {"account": asked["deposit_id"], "amount": quoted["amount"], "held_amount": asked["held_amount"]}
-        return self._add(name, None, {Phase.HOLD: "value_reserve", Phase.SETTLE: "value_confirm"}, params)
+        deposit, ops = self.priced.deposits[asked["deposit_id"]]
+        legs = drawing_legs(name, asked["id"], deposit, ops, quoted["amount"])
+        self.legs.extend(legs)
+        return legs[-1]
 
     # --- afterwards --------------------------------------------------------------------------------------------------
 

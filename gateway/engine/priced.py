@@ -8,6 +8,7 @@ from typing import Any
 from gateway.domain.coupons import Coupon
 from gateway.domain.membership import Member
 from gateway.domain.orders import Bill
+from gateway.engine.model import Op, Saga
 from gateway.pricing import Basket, Benefit, Quote
 from gateway.runtime import Connection, Merchant
 
@@ -29,6 +30,8 @@ class Priced:
     bill_connection: Connection | None = None
     slots: dict[str, dict[str, Any]] = field(default_factory=dict)
     tenders: list[dict[str, Any]] = field(default_factory=list)
+    #: The deposits that are to pay, as they stand.
+    deposits: dict[str, tuple[Saga, list[Op]]] = field(default_factory=dict)
     session_id: str = ""
     #: What the merchant does without while its system is down: ``{part, id}``.
     left_out: list[dict[str, str]] = field(default_factory=list)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.domain.outcomes import DeclineReason
-from gateway.engine.model import Leg, Op, OpState, Saga
+from gateway.engine.model import Leg, Op, OpState, Phase, Saga
 from gateway.engine.pursue import DONE, REFUSED, Pursuit, Way
 from gateway.engine.requests import tenders_of
 from gateway.engine.undoing import undo_ways
@@ -42,16 +42,23 @@ class Redeeming(Words):
     def _replace_tender(self, leg: Leg) -> None:
         """Let go what the failed tender still holds, then wait for another one in its place."""
         failed, known = tender_leg(leg), self.saga.progress.get("replaced", ())
-        if failed not in known:
+        parts = [part for part in self.legs if tender_leg(part) == failed]
+        if failed not in known and any(part.hook(Phase.HOLD) or part.hook(Phase.SETTLE) for part in parts):
             return self._go(self.saga.state, replaced=sorted({*known, failed}))
-        unsettled = False
-        for part in (each for each in self.legs if tender_leg(each) == tender_leg(leg)):
-            for way, op in undo_ways(part, self.ops, self.far(part.connection), self.pursuer):
-                unsettled |= way.way is not Way.DONE
-                self._take(way)
-                if way.way in (Way.STUCK, Way.REFUSED) or (self._overdue(op) and way.way is not Way.DONE):
-                    self._task(part.name, "undo-failed", f"give {part.name} back by hand at {part.adapter}")
-        return None if unsettled else self._await_another(leg)
+        settled = [self._let_go(part) for part in parts]  # all of them, side by side
+        return self._await_another(leg) if all(settled) else None
+
+    def _let_go(self, leg: Leg) -> bool:
+        """Undo this leg, which is no payment; whether it holds nothing any more."""
+        if leg.name in self.saga.by_hand():
+            return True
+        settled = True
+        for way, op in undo_ways(leg, self.ops, self.far(leg.connection), self.pursuer):
+            settled &= way.way is Way.DONE
+            self._take(way)
+            if way.way in (Way.STUCK, Way.REFUSED) or (self._overdue(op) and way.way is not Way.DONE):
+                self._task(leg.name, "undo-failed", f"give {leg.name} back by hand at {leg.adapter}")
+        return settled
 
 
 def honoured(saga: Saga, leg: Leg, op: Op | None) -> bool:

@@ -24,12 +24,14 @@ WHERE merchant = :merchant AND kind = 'slot' AND store_id = :store_id AND item =
 _INSERT = """
 INSERT INTO holds (merchant, saga_id, kind, store_id, item, quantity, starts, ends, state, expires, updated)
 VALUES (:merchant, :saga_id, :kind, :store_id, :item, :quantity, :starts, :ends, 'held', :expires, :now)
-ON CONFLICT (merchant, saga_id, kind, store_id, item, starts) DO UPDATE SET state = 'held', updated = :now
+ON CONFLICT (merchant, saga_id, kind, store_id, item, starts) DO UPDATE SET state = 'held', updated = :now,
+  quantity = CASE holds.state WHEN 'released' THEN excluded.quantity ELSE holds.quantity + excluded.quantity END
 """
 _MOVE = """
 UPDATE holds SET state = :state, updated = :now
 WHERE merchant = :merchant AND saga_id = :saga_id AND kind = :kind AND state IN ('held', 'used')
 """
+_MOVE_ITEM = _MOVE + " AND item = :item"
 _GIVE_BACK = """
 UPDATE holds SET quantity = quantity - :quantity, updated = :now
 WHERE merchant = :merchant AND saga_id = :saga_id AND kind = :kind AND item = :item AND quantity > :quantity
@@ -73,8 +75,14 @@ def move(tx: Tx, merchant: str, saga_id: str, kind: str, state: str, now: int) -
     return tx.execute(_MOVE, row)
 
 
+def use(tx: Tx, merchant: str, saga_id: str, kind: str, item: str, now: int) -> int:
+    """Mark what a saga holds of one item as ``used``; other items of the kind may stand for other tenders."""
+    row = {"merchant": merchant, "saga_id": saga_id, "kind": kind, "item": item, "state": "used", "now": now}
+    return tx.execute(_MOVE_ITEM, row)
+
+
 def give_back(tx: Tx, merchant: str, saga_id: str, kind: str, item: str, quantity: int, now: int) -> None:
-    """Give part of a used hold back: returned goods are available again, a deposit is whole again."""
+    """Give part of a hold back, used or not: returned goods are available again, a deposit is whole again."""
     row = {"merchant": merchant, "saga_id": saga_id, "kind": kind, "item": item, "quantity": quantity}
     if tx.execute(_GIVE_BACK, {**row, "now": now}) == 0:
         tx.execute(_DELETE, row)

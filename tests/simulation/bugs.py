@@ -18,6 +18,7 @@ from gateway.engine.model import OpState, Phase, State
 from gateway.engine.pursue import DONE, Pursuit, Way
 from gateway.store import holds, uses
 from gateway.store import journal as sql
+from tests.simulation import plans
 
 Patch = Callable[[], Any]
 #: name → (what is wrong, how it is put in).
@@ -242,7 +243,7 @@ bug(
 bug(
     "undo-not-waited-for",
     "an undo whose outcome is unknown counts as done",
-    wrap(decide, "undo_ways", _undoes_nothing_used),
+    wrap(redeeming, "undo_ways", _undoes_nothing_used),
 )
 bug(
     "late-hold-forgotten",
@@ -288,4 +289,70 @@ bug(
     wrap(uses, "hold", lambda hold, tx, use, limits, now: hold(tx, use, {}, now)),
 )
 
-__all__ = ["BUGS", "planted"]
+# --- deposits, several payers, others' codes -------------------------------------------------------------------------
+
+
+def _only_counted(original: Any, name: str, *rest: Any) -> Any:
+    first, *more = original(name, *rest)
+    return [first._replace(name=name, params={**first.params, "lock_of": name})] if more else [first]
+
+
+def _captures_again(original: Any, self: Any, leg: Any, hook: str, op: Any) -> Any:
+    if op is not None and op.state is OpState.UNKNOWN and hook == "payment_capture":
+        return self._take(self.pursuer.send(leg, hook, None, op.turn + 1))
+    return original(self, leg, hook, op)
+
+
+def _all_shares(original: Any, self: Any) -> int:
+    tenders = (*self.saga.doc["tenders"], *self.saga.progress.get("tenders", ()))
+    return sum(tender["amount"] for tender in tenders)
+
+
+def _goods_only(original: Any, self: Any, leg: Any, op: Any) -> None:
+    self._go(State.UNDOING, failure={"leg": leg.name, "reason": "declined"})
+
+
+def _lock_kept(original: Any, self: Any, leg: Any) -> None:
+    self._await_another(leg)
+
+
+def _whole_kind(original: Any, tx: Any, merchant: str, saga_id: str, kind: str, *rest: Any) -> None:
+    holds.move(tx, merchant, saga_id, kind, "released", rest[-1])
+
+
+_EARLIER = frozenset(BUGS)
+
+bug(
+    "deposit-only-counted",
+    "what is drawn on a deposit that is only held is never captured",
+    wrap(plans, "drawing_legs", _only_counted),
+)
+bug(
+    "deposit-captured-twice",
+    "a capture whose answer was lost is sent again under a new key",
+    wrap(decide._Decider, "_take_tender", _captures_again),
+)
+bug(
+    "declined-payer-counts",
+    "the share of a payer whose tender was declined counts as paid once another one has paid",
+    wrap(decide._Decider, "_paid", _all_shares),
+)
+bug(
+    "redemption-back-money-stays",
+    "a redemption that failed takes the others back, and the money stays",
+    wrap(redeeming.Redeeming, "_redemption_failed", _goods_only),
+)
+bug(
+    "lock-of-replaced-kept",
+    "a tender is replaced by another, and what it held is not let go",
+    wrap(redeeming.Redeeming, "_replace_tender", _lock_kept),
+)
+bug(
+    "all-locks-go",
+    "one tender that is replaced takes the locks of the others with it",
+    wrap(holds, "give_back", _whole_kind),
+)
+#: Bugs that only show where there are deposits, several payers, and codes that others use.
+NEEDS_MORE = frozenset(BUGS) - _EARLIER
+
+__all__ = ["BUGS", "NEEDS_MORE", "planted"]

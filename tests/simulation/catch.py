@@ -9,7 +9,7 @@ import time
 from typing import Any
 
 from tests import evidence
-from tests.simulation.bugs import BUGS, planted
+from tests.simulation.bugs import BUGS, NEEDS_MORE, planted
 from tests.simulation.jobs import side_by_side
 from tests.simulation.run import CHECKOUTS_A_WORLD, Result, simulate
 from tests.simulation.store import Memory
@@ -22,7 +22,8 @@ WORLDS_MOST = 3000
 def look_for(name: str, seed: int = 1, seconds: float | None = None) -> Result:
     """Simulate with this bug until it shows, or not."""
     with planted(name):
-        return simulate(WORLDS_MOST * CHECKOUTS_A_WORLD, seed, seconds, minimise=False, db=Memory(random.Random(0)))
+        db, more = Memory(random.Random(0)), name in NEEDS_MORE
+        return simulate(WORLDS_MOST * CHECKOUTS_A_WORLD, seed, seconds, minimise=False, db=db, more=more)
 
 
 def is_caught(result: Result) -> bool:

@@ -11,34 +11,26 @@ from typing import Any
 from gateway.domain.outcomes import Answer, Change, Declined, DeclineReason, Done, NotFound, Pending
 from gateway.domain.traits import Traits
 from gateway.hookspecs import FAMILY_OF, QUERY_HOOKS
+from tests.simulation.profiles import (
+    ASKED,
+    DEFERRED,
+    FOREIGN,
+    FULL,
+    HOLDING,
+    LOCKED,
+    NOTHING,
+    PAYING,
+    POSTING,
+    REDEEMING,
+    REFUNDING,
+    REPEATED,
+    TOMBSTONE,
+    UNDOES_OF_HOLDS,
+    Profile,
+    hooks_of,
+)
 
 IN_FLIGHT_S = 20.0
-
-
-@dataclass(frozen=True, slots=True)
-class Profile:
-    """What a legacy system can do: act once a key, be asked, take back, block a number it never saw, act later."""
-
-    name: str
-    idempotent: bool = False
-    query: bool = False
-    reverse: bool = True
-    refund: bool = True
-    tombstone: bool = False
-    deferred: bool = False
-
-
-FULL = Profile("full", idempotent=True, query=True)
-ASKED = Profile("asked", query=True)
-REFUNDING = Profile("refunding", query=True, reverse=False)
-REPEATED = Profile("repeated", idempotent=True)
-TOMBSTONE = Profile("tombstone", idempotent=True, query=True, tombstone=True)
-NOTHING = Profile("nothing", reverse=False, refund=False)
-DEFERRED = Profile("deferred", idempotent=True, query=True, deferred=True)
-PAYING = (FULL, ASKED, REFUNDING, REPEATED, TOMBSTONE, NOTHING)
-HOLDING = (FULL, ASKED, REPEATED, TOMBSTONE)
-REDEEMING = (FULL, ASKED, REPEATED)
-POSTING = (FULL, ASKED, REPEATED, NOTHING, DEFERRED)
 
 
 @dataclass
@@ -52,10 +44,17 @@ class Charge:
     closed: bool = False
     refunded: int = 0
     at: int = 0
+    #: Of money that is only held: what was taken of it. What is let go counts as refunded.
+    captured: int = 0
 
     @property
     def net(self) -> int:
         return self.amount - self.refunded if self.paid else 0
+
+    @property
+    def left(self) -> int:
+        """What is still held, or still there of what was taken."""
+        return self.net - self.captured
 
 
 @dataclass
@@ -65,6 +64,11 @@ class Held:
     saga: str
     quantity: int
     state: str = "held"
+    code: str = ""
+    #: What refunds have given back of it.
+    refunded: int = 0
+    #: Somebody else has used it while we held it.
+    stolen: bool = False
 
 
 @dataclass
@@ -80,11 +84,21 @@ class FarSystem:
     patience: float = 0.0
     refusing: float = 0.0
     embedded: bool = False
+    #: Takes part of a held amount once, and lets the rest go with it.
+    completes: bool = False
+    #: Whether points and value are counted in what was asked for, and codes one by one: how often each may be used.
+    counts: bool = False
+    uses: dict[str, int] | None = None
+    #: Whether others can use what we hold: a lock that only its own counters know of.
+    soft: bool = False
+    opening: int = 0
+    elsewhere: int = 0
     charges: dict[str, Charge] = field(default_factory=dict)
     held: dict[str, Held] = field(default_factory=dict)
     posted: dict[str, int] = field(default_factory=dict)
     returned: dict[str, int] = field(default_factory=dict)
     earned: dict[str, int] = field(default_factory=dict)
+    deposits: Counter[str] = field(default_factory=Counter)
     answers: dict[str, Change] = field(default_factory=dict)
     blocked: set[str] = field(default_factory=set)
     sends: dict[str, int] = field(default_factory=dict)
@@ -101,7 +115,7 @@ class FarSystem:
     def traits(self, hook: str) -> Traits:
         profile = self.profile
         # A charge by payment code is never idempotent: the code is single use.
-        idempotent = profile.idempotent and hook != "payment_charge"
+        idempotent = profile.idempotent and hook not in ("payment_charge", "payment_authorize")
         return Traits(
             idempotent=idempotent,
             tombstone=profile.tombstone,
@@ -144,6 +158,28 @@ class FarSystem:
         self.watch(saga, "charged")
         return Done(ref=key, amount=request.amount)
 
+    def _payment_capture(self, key: str, request: Any, saga: str, now: int) -> Change:
+        held = self.charges.get(request.original.key)
+        if held is None or held.left < request.amount:
+            return Declined(reason=DeclineReason.INSUFFICIENT_FUNDS, code="not-held")
+        held.captured += request.amount
+        if self.completes:
+            held.refunded = held.amount - held.captured
+        charge = self.charges.setdefault(key, Charge(0, paid=True, at=now))
+        charge.amount += request.amount
+        self.watch(saga, "charged")
+        return Done(ref=key, amount=request.amount)
+
+    def _payment_release(self, key: str, request: Any, saga: str, now: int) -> Change:
+        held = self.charges.get(request.original.key)
+        if held is None or not held.paid:
+            return self._payment_reverse(key, request, saga, now)
+        if held.left < request.amount:
+            gone = self.completes and held.captured
+            return Done(ref=key, amount=request.amount) if gone else Declined(code="more-than-held")
+        held.refunded += request.amount
+        return Done(ref=key, amount=request.amount)
+
     def customer(self, key: str, saga: str, pays: bool) -> None:
         """The customer types the password, or walks away."""
         charge = self.charges.get(key)
@@ -173,14 +209,41 @@ class FarSystem:
         return Done(ref=key, amount=request.amount)
 
     def _reserve(self, key: str, request: Any, saga: str, now: int) -> Change:
-        if self.free < 1:
+        quantity, code = self._asked_for(request), getattr(request, "code", "")
+        if self.free < quantity or (self.uses is not None and self.uses.get(code, 0) < quantity):
             return Declined(reason=DeclineReason.OUT_OF_STOCK, code="none-left")
-        self.free -= 1
-        self.held[key] = Held(saga, 1)
+        self._take(code, quantity)
+        self.held[key] = Held(saga, quantity, code=code)
         return Done(ref=key, amount=getattr(request, "amount", None))
 
+    def _asked_for(self, request: Any) -> int:
+        """How much a request takes: points and value in their own units, all else by the piece."""
+        points = getattr(request, "points", None)
+        return int(points or request.amount) if self.counts else 1
+
+    def _take(self, code: str, quantity: int) -> None:
+        self.free -= quantity
+        if self.uses is not None:
+            self.uses[code] -= quantity
+
+    def spend(self, code: str) -> None:
+        """Somebody uses this code, who has never heard of us: one that is free, or one that we hold where we can't."""
+        assert self.uses is not None
+        held = next((each for each in self.held.values() if each.code == code and each.state == "held"), None)
+        if self.uses.get(code, 0) > 0:
+            self._take(code, 1)
+        elif held is not None and self.soft:
+            held.state, held.stolen = "released", True
+        else:
+            return
+        self.elsewhere += 1
+        self.faults["spent_elsewhere"] += 1
+
     def _redeem(self, key: str, request: Any, saga: str, now: int) -> Change:
-        if self._refuses():
+        refused, code = self._refuses(), getattr(request, "code", "")
+        if refused and self.uses is not None:
+            self.spend(code)
+        if self.uses.get(code, 0) < 1 if self.uses is not None else refused:
             return Declined(reason=DeclineReason.COUPON_EXHAUSTED, code="spent-elsewhere")
         result = self._reserve(key, request, saga, now)
         if isinstance(result, Done):
@@ -195,10 +258,13 @@ class FarSystem:
 
     def _confirm(self, key: str, request: Any, saga: str, now: int) -> Change:
         held = self.held.get(request.original.key)
+        if held is not None and held.stolen:
+            return Declined(reason=DeclineReason.COUPON_EXHAUSTED, code="spent-elsewhere")
         if held is None or held.state != "held":
             return Declined(code="not-held")
         if self._refuses():  # somebody has used it elsewhere: it is not ours to give back
             held.state = "released"
+            self.elsewhere += held.quantity
             return Declined(reason=DeclineReason.COUPON_EXHAUSTED, code="spent-elsewhere")
         held.state = "used"
         return Done(ref=key)
@@ -218,14 +284,20 @@ class FarSystem:
         if held.state != "released":
             self.watch(held.saga, "released")
             held.state = "released"
-            self.free += held.quantity
+            self._take(held.code, -held.quantity)
 
     def _give_back(self, key: str, request: Any, saga: str, now: int) -> Change:
         """``original`` names the use, or the hold that was used."""
         held = self.held.get(request.original.key)
         if held is None or held.state == "released":
             return Declined(code="nothing-used")
-        self._let_go(held)
+        if self.counts and saga != held.saga:  # a refund gives back part of it
+            if held.refunded + self._asked_for(request) > held.quantity:
+                return Declined(code="more-than-used")
+            held.refunded += self._asked_for(request)
+            self._take("", -self._asked_for(request))
+        else:
+            self._let_go(held)
         return Done(ref=key, amount=getattr(request, "amount", None))
 
     def _order_post(self, key: str, request: Any, saga: str, now: int) -> Change:
@@ -243,13 +315,23 @@ class FarSystem:
 
     def _points_earn(self, key: str, request: Any, saga: str, now: int) -> Change:
         self.earned[saga] = self.earned.get(saga, 0) + 1
+        if self.counts:
+            self.free += request.points
         return Done(ref=key)
+
+    def _deposit_post(self, key: str, request: Any, saga: str, now: int) -> Change:
+        self.deposits[saga] += 1
+        return Done(ref=f"D{key}")
+
+    def _deposit_void(self, key: str, request: Any, saga: str, now: int) -> Change:
+        self.deposits[saga] -= 1
+        return Done(ref=f"D{key}")
 
     # --- being asked -------------------------------------------------------------------------------------------------
 
     def ask(self, hook: str, key: str, now: int) -> Answer:
         """What became of a change, as the system's own record has it."""
-        if hook == "payment_charge":
+        if hook in ("payment_charge", "payment_authorize", "payment_capture"):
             return self._ask_charge(key)
         if key in self.due and now < self.due[key]:
             return Pending(ref=key)
@@ -287,33 +369,28 @@ _VERBS = {
     "points_return": "give_back",
     "value_return": "give_back",
     "coupon_redeem": "redeem",
+    "payment_authorize": "payment_charge",
 }
 
-
-def hooks_of(role: str, profile: Profile) -> frozenset[str]:
-    """The hooks of an adapter for a role, in a profile."""
-    found = {hook for hook in _ROLES[role] if profile.reverse or hook not in UNDOES_OF_HOLDS}
-    if role == "payment":
-        found |= {"payment_reverse"} if profile.reverse else set()
-        found |= {"payment_refund"} if profile.refund else set()
-    if profile.query:
-        found.add(QUERY_HOOKS[FAMILY_OF[_ROLES[role][0]]])
-    return frozenset(found)
-
-
-_ROLES: dict[str, tuple[str, ...]] = {
-    "payment": ("payment_charge",),
-    "stock": ("stock_reserve", "stock_confirm", "stock_cancel", "stock_return"),
-    "coupon": ("coupon_reserve", "coupon_confirm", "coupon_cancel", "coupon_restore"),
-    "voucher": ("coupon_redeem", "coupon_restore"),
-    "points": ("points_reserve", "points_confirm", "points_cancel", "points_return", "points_earn"),
-    "value": ("value_reserve", "value_confirm", "value_cancel", "value_return"),
-    "earning": ("points_earn",),
-    "till": ("order_post", "order_return"),
-}
-#: What a system that takes nothing back lacks.
-UNDOES_OF_HOLDS = frozenset(
-    f"{family}_{verb}"
-    for family, back in (("stock", "return"), ("coupon", "restore"), ("points", "return"), ("value", "return"))
-    for verb in ("cancel", back)
-)
+__all__ = [
+    "ASKED",
+    "DEFERRED",
+    "FOREIGN",
+    "FULL",
+    "HOLDING",
+    "IN_FLIGHT_S",
+    "LOCKED",
+    "NOTHING",
+    "PAYING",
+    "POSTING",
+    "REDEEMING",
+    "REFUNDING",
+    "REPEATED",
+    "TOMBSTONE",
+    "UNDOES_OF_HOLDS",
+    "Charge",
+    "FarSystem",
+    "Held",
+    "Profile",
+    "hooks_of",
+]

@@ -7,6 +7,7 @@ import itertools
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from gateway.engine.driver import Driver
@@ -26,9 +27,18 @@ class Ground:
     """One seed's world, before anything lives in it: the five seams of the engine, and its systems."""
 
     def __init__(
-        self, seed: int, db: Memory, checkouts: int = 4, without: frozenset[str] = frozenset(), mix: Mix | None = None
+        self,
+        seed: int,
+        db: Memory,
+        checkouts: int = 4,
+        without: frozenset[str] = frozenset(),
+        mix: Mix | None = None,
+        *,
+        more: bool = False,
     ) -> None:
+        """``more``: with deposits, bills that several pay, accounts that are counted, and codes that others use too."""
         self.rng = rng = random.Random(seed)
+        self.more, self.plain = random.Random(f"{seed} more"), not more
         self.db, self.count = db, checkouts
         self.now_ms = START
         self.clocks = Clocks(lambda: self.now_ms, db)
@@ -40,7 +50,9 @@ class Ground:
         self.faults = db.faults = Counter[str]()
         self.systems: dict[str, fars.FarSystem] = {}
         self.shop = self._build_shop()
-        self.planner = Planner(self.shop, rng)
+        self.planner = Planner(self.shop, rng, self.more)
+        if more:
+            self._open_more()
         self.ids = Ids()
         self.driver = Driver(db, self, self, self.ids, TIMING)
         self.own = OwnLedger()
@@ -85,6 +97,62 @@ class Ground:
             without=frozenset(part for part in ("stock", "coupon", "points", "earn") if rng.random() < 0.2),
             uses_most=rng.choice((0, 0, 1, 2, 100)),
         )
+
+    def _open_more(self) -> None:
+        """Deposits, split bills, codes that others use too: each in some worlds, as often as this world says."""
+        more, shop = self.more, self.shop
+        drawing = more.choice((0.0, 0.3, 0.7))
+        self.shop = self.planner.shop = replace(
+            shop,
+            drawing=drawing,
+            deposits=more.choice((1, 2)) if drawing else 0,
+            splitting=more.choice((0.0, 0.0, 0.4, 0.9)),
+            codes=more.choice(((), ("C0", "C1", "C2"))),
+            coupon_redeems=more.random() < 0.5,
+        )
+        self._hold_money()
+        self._count_balances()
+        if self.shop.codes:
+            self._count_codes()
+        elif self.shop.coupon_redeems:
+            self._equip(shop.coupon, "voucher", fars.FOREIGN)
+
+    def _equip(self, name: str, role: str, profiles: Sequence[fars.Profile], **more: Any) -> fars.FarSystem:
+        """Give a system another profile and role."""
+        system = self.systems[name]
+        system.profile = self.more.choice(profiles)
+        system.hooks = fars.hooks_of(role, system.profile, **more)
+        return system
+
+    def _hold_money(self) -> None:
+        """Some channels hold money without taking it; the till of some worlds takes note of deposits."""
+        for name in self.shop.payments:
+            if self.more.random() < 0.6:
+                system = self.systems[name]
+                system.hooks = fars.hooks_of("payment", system.profile, authorises=True)
+                system.completes = self.more.random() < 0.3
+                if system.has("payment_authorize"):
+                    self.planner.authorising.add(name)
+        if self.more.random() < 0.5:
+            self._equip(self.shop.till, "deposits", (self.systems[self.shop.till].profile,))
+            self.planner.notes_deposits = True
+
+    def _count_balances(self) -> None:
+        """Points and stored value come from accounts: what opens there is known, and counted in what is asked for."""
+        for name, balances in ((self.shop.points, (15, 500)), (self.shop.value, (3_000, 30_000, 10**6))):
+            system = self.systems[name]
+            system.counts, system.free = True, self.more.choice(balances)
+            system.opening = system.free
+
+    def _count_codes(self) -> None:
+        """Codes are counted one by one, and others use them too, in some systems in spite of a lock of ours."""
+        codes = self.shop.codes
+        self._equip(self.shop.coupon, "voucher" if self.shop.coupon_redeems else "coupon", fars.FOREIGN)
+        self._equip(self.shop.voucher, "voucher", fars.FOREIGN)
+        for name, known in ((self.shop.coupon, codes), (self.shop.voucher, ("V0", "V1", "V2"))):
+            system = self.systems[name]
+            system.uses = {code: self.more.choice((1, 1, 2)) for code in known}
+            system.free, system.soft = 10**9, self.more.random() < 0.5
 
     def now(self) -> int:
         return self.clocks.clock.now()

@@ -47,7 +47,7 @@ class Network(Ground):
         def act() -> Any:
             system.sends[key] = system.sends.get(key, 0) + 1
             result = system.act(hook, key, effect.request, saga_id, self.now_ms)
-            if hook == "payment_charge" and (charge := system.charges.get(key)) is not None and charge.pending:
+            if hook in _BY_CODE and (charge := system.charges.get(key)) is not None and charge.pending:
                 pays = self.rng.random() < 0.7
                 self.at(self.rng.randrange(1000, 90_000), lambda: system.customer(key, saga_id, pays))
             return result
@@ -82,7 +82,7 @@ class Network(Ground):
 
     def _may_come_twice(self, system: fars.FarSystem, effect: Effect) -> bool:
         """A network's own duplicate can't be undone where neither keys are known nor anything asked or reversed."""
-        charge = effect.todo.hook == "payment_charge" and system.profile is not fars.NOTHING
+        charge = effect.todo.hook in _BY_CODE and system.profile is not fars.NOTHING
         return charge or system.resends_are_safe(effect.todo.hook)
 
     def _distorted(self, result: Any, unknown: OutcomeUnknown) -> Any:
@@ -105,6 +105,10 @@ class Network(Ground):
             self.at(travel, lambda: done(Outcome(effect, answer)))
 
         return self.at(travel, ask)
+
+
+#: What the customer's code or card is needed for: once, whatever comes of it.
+_BY_CODE = ("payment_charge", "payment_authorize")
 
 
 def _forget(_: Any) -> None:

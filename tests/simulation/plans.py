@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from gateway.engine.model import Json, Kind, Leg, Phase, Saga, State
+from gateway.engine.deposits import PAY_WITHIN
+from gateway.engine.drawing import drawing_legs
+from gateway.engine.model import Json, Kind, Leg, Op, Phase, Saga, State
 from gateway.engine.own import OWN
+from gateway.engine.requests import tenders_of
 
 MERCHANT, STORE = "m", "s"
 SITE = {"store_id": STORE, "business_date": "2026-06-01"}
@@ -30,13 +33,28 @@ class Shop:
     policy: Json = field(default_factory=dict)
     without: frozenset[str] = frozenset()
     uses_most: int = 0
+    #: How likely a tender is a deposit, a bill is split over several payers; how many deposits are paid.
+    drawing: float = 0.0
+    splitting: float = 0.0
+    deposits: int = 0
+    #: Codes that others use too; which of them this world's checkouts bring (none: one code for all).
+    codes: tuple[str, ...] = ()
+    coupon_redeems: bool = False
+
+
+#: A deposit that can be drawn on: it, its operations, and what is left of it (minor units).
+Held = tuple[Saga, Sequence[Op], int]
 
 
 class Planner:
     """Makes checkouts for one world."""
 
-    def __init__(self, shop: Shop, rng: random.Random) -> None:
-        self.shop, self.rng = shop, rng
+    def __init__(self, shop: Shop, rng: random.Random, more: random.Random | None = None) -> None:
+        """``more`` draws what was added to the world later: so a seed without it is the world that it always was."""
+        self.shop, self.rng, self.more = shop, rng, more or random.Random(0)
+        self.deposits: list[Held] = []
+        self.authorising: set[str] = set()
+        self.notes_deposits = False
 
     def checkout(self, number: str, saga_id: str, now: int) -> Saga:
         rng = self.rng
@@ -46,7 +64,7 @@ class Planner:
         if rng.random() < 0.8:
             legs.append(self._leg("stock", self.shop.stock, _HOLD["stock"], {"items": [_ITEM]}))
         if rng.random() < 0.4:
-            legs.append(self._leg("coupon:C", self.shop.coupon, _HOLD["coupon"], _code("C")))
+            self._coupon(legs)
         if rng.random() < 0.3:
             params = {"member_ref": "m1", "points": 10, "worth_amount": 10}
             legs.append(self._leg("points", self.shop.points, _HOLD["points"], params))
@@ -54,6 +72,8 @@ class Planner:
             legs.append(self._campaign_use())
         for index in range(rng.choice((1, 1, 1, 2))):
             share = amount if index else (amount if rng.random() < 0.7 else amount // 2)
+            if self.more.random() < self.shop.splitting:
+                share = self.more.randrange(1, share) if share > 1 else share
             share = min(share, amount - sum(tender["amount"] for tender in tenders))
             if share:
                 self.tender(f"t{index + 1}", share, legs, tenders)
@@ -76,6 +96,19 @@ class Planner:
         }
         return saga_of(Kind.CHECKOUT, saga_id, number, doc, amount, now, State.RESERVING, self.shop.expires_s * 1000)
 
+    def _coupon(self, legs: list[Leg]) -> None:
+        """A coupon that lowers the price: held at its system, or locked here where that can only redeem."""
+        code = self.more.choice(self.shop.codes) if self.shop.codes else "C"
+        name = f"coupon:{code}"
+        if not self.shop.coupon_redeems:
+            return legs.append(self._leg(name, self.shop.coupon, _HOLD["coupon"], _code(code)))
+        legs.append(self._lock(name, code))
+        return legs.append(self._leg(name, self.shop.coupon, {Phase.SETTLE: "coupon_redeem"}, _code(code)))
+
+    def _lock(self, name: str, code: str) -> Leg:
+        lock = {**_code(code), "available": 1, "as_of": 0, "store_id": "", "lock_of": name}
+        return self._leg(f"lock:{name}", OWN, _HOLD["coupon"], lock)
+
     def _may_be_missing(self, leg: Leg) -> Leg:
         """The leg, marked if the merchant sells without it while its system is down."""
         if leg.name.partition(":")[0] not in self.shop.without:
@@ -93,7 +126,11 @@ class Planner:
         """One tender more: a wallet or card mostly; stored value, a voucher that is locked here, cash."""
         kind = self.rng.choices(("payment", "value", "voucher", "cash"), (7, 2, 1, 0.5))[0]
         name = f"tender:{tender_id}"
-        if kind == "payment":
+        held = self.more.choice(self.deposits) if self.deposits and self.more.random() < self.shop.drawing else None
+        if held is not None and held[2] >= amount:
+            kind = "deposit"
+            legs.extend(drawing_legs(name, tender_id, held[0], held[1], amount))
+        elif kind == "payment":
             params = {"method": "bank_card", "channel": "x", "amount": amount, "tender_id": tender_id}
             connection = self.rng.choice(self.shop.payments)
             legs.append(self._leg(name, connection, {Phase.PAY: "payment_charge"}, params))
@@ -101,19 +138,30 @@ class Planner:
             legs.append(self._leg(name, self.shop.value, _HOLD["value"], {"account": "m1", "amount": amount}))
         elif kind == "voucher":
             code = f"V{self.rng.randrange(self.shop.coupon_codes)}"
-            lock = {**_code(code), "available": 1, "as_of": 0, "store_id": "", "lock_of": name}
-            legs.append(self._leg(f"lock:{name}", OWN, _HOLD["coupon"], lock))
+            legs.append(self._lock(name, code))
             params = {**_code(code), "worth_amount": amount}
             legs.append(self._leg(name, self.shop.voucher, {Phase.SETTLE: "coupon_redeem"}, params))
         tender = {"id": tender_id, "method": _METHODS[kind], "channel": "", "amount": amount}
         tenders.append({**tender, "leg": "" if kind == "cash" else name})
+
+    def deposit(self, saga_id: str, number: str, now: int) -> Saga:
+        """Money held for a room, or taken where the channel can't hold it; noted in the till if that can."""
+        amount, connection = self.more.randrange(1_000, 20_000), self.more.choice(self.shop.payments)
+        hook = "payment_authorize" if connection in self.authorising else "payment_charge"
+        params = {"method": "bank_card", "channel": "x", "amount": amount, "tender_id": "t1"}
+        legs = [self._leg("tender:t1", connection, {Phase.PAY: hook}, params)]
+        if self.notes_deposits:
+            legs.append(self._leg("deposit", self.shop.till, {Phase.POST: "deposit_post"}, {"worth_amount": amount}))
+        tender = {"id": "t1", "method": "bank_card", "channel": "x", "amount": amount, "leg": "tender:t1"}
+        doc: Json = {"site": SITE, "currency": "CNY", "tenders": [tender], "legs": [leg.to_json() for leg in legs]}
+        return saga_of(Kind.DEPOSIT, saga_id, number, doc, amount, now, State.RESERVING, PAY_WITHIN)
 
     @staticmethod
     def _leg(name: str, connection: str, hooks: dict[Phase, str], params: Json) -> Leg:
         return Leg(name, connection, connection, {phase.value: hook for phase, hook in hooks.items()}, params)
 
 
-_METHODS = {"payment": "bank_card", "value": "stored_value", "voucher": "voucher", "cash": "cash"}
+_METHODS = {"payment": "bank_card", "value": "stored_value", "voucher": "voucher", "cash": "cash", "deposit": "deposit"}
 _ITEM = {"sku": "A", "quantity": "1"}
 _HOLD = {
     family: {Phase.HOLD: f"{family}_reserve", Phase.SETTLE: f"{family}_confirm"}
@@ -157,18 +205,25 @@ def saga_of(
     )
 
 
-def refund_of(parent: Saga, ops: list[Any], saga_id: str, number: str, amount: int, now: int) -> Saga | None:
-    """A refund of part of what the first external tender took; all that was used comes back with the rest."""
+def refund_of(
+    parent: Saga, ops: list[Op], saga_id: str, number: str, amount: int, now: int, more: random.Random | None = None
+) -> Saga | None:
+    """A refund of part of what an external tender took (the first one; with ``more`` any, or what value or a deposit
+    paid)."""
     from gateway.engine.service import original_of
 
     by_leg = {leg.name: leg for leg in parent.legs()}
-    charge = next((op for op in ops if op.hook == "payment_charge" and op.state == "ok"), None)
-    if charge is None:
+    paid = {tender["leg"] for tender in tenders_of(parent)}
+    taken = [op for op in ops if op.hook in _PAID and op.state == "ok" and op.leg in paid]
+    if more is None:
+        taken = [op for op in taken if op.hook == "payment_charge"][:1]
+    if not taken:
         return None
+    charge = taken[0] if more is None else more.choice(taken)
     source = by_leg[charge.leg]
     amount = min(amount, source.params["amount"])
-    params = {**source.params, "amount": amount, "charged_amount": source.params["amount"]}
-    hooks = {"pay": "payment_refund"}
+    params = {**source.params, "amount": amount, "charged_amount": source.params["amount"], "held_by": parent.id}
+    hooks = {"pay": _PAID[charge.hook]}
     params["original"] = original_of(charge)
     legs = [Leg(f"refund:{source.name}", source.connection, source.adapter, hooks, params)]
     posted = next((op for op in ops if op.hook == "order_post" and op.state == "ok"), None)
@@ -186,3 +241,11 @@ def refund_of(parent: Saga, ops: list[Any], saga_id: str, number: str, amount: i
         "legs": [leg.to_json() for leg in legs],
     }
     return saga_of(Kind.REFUND, saga_id, number, doc, amount, now, State.PAYING, 0, parent.id)
+
+
+#: What a tender was paid by, and what gives it back.
+_PAID = {
+    "payment_charge": "payment_refund",
+    "payment_capture": "payment_refund",
+    "value_reserve": "value_return",
+}

@@ -13,8 +13,8 @@ from tests.simulation.store import Memory
 
 pytestmark = pytest.mark.slow
 
-#: Worlds in which something went wrong once, and what it was.
-REGRESSIONS = {
+#: Worlds in which something went wrong once, and what it was; before deposits, split bills and others' codes came in.
+EARLIER = {
     47: "a hold that a stalled worker sent late stayed after the second cancel",
     1092: "a duplicate of a declined charge was accepted after the checkout had failed",
     3569: "what may still be on its way had no time to spare, and the clock was put forward",
@@ -26,15 +26,15 @@ LOOK_FROM: dict[str, int] = {}
 
 
 def test_no_violation() -> None:
-    """As many worlds as fit into 40 seconds; the long run is ``make simulate``."""
-    result = simulate(20_000, seed=1_000_000, seconds=40)
+    """As many worlds as fit into 30 seconds; the long run is ``make simulate``."""
+    result = simulate(20_000, seed=1_000_000, seconds=30)
     assert result.seed is None, f"seed {result.seed}: {result.error}\nneeds: {result.needs}"
     assert result.checkouts > 200 and result.crashes > 20, "hardly anything happened"
 
 
-@pytest.mark.parametrize("seed", REGRESSIONS)
+@pytest.mark.parametrize("seed", EARLIER)
 def test_what_went_wrong_once(seed: int) -> None:
-    live(seed, Memory(random.Random(0)))
+    live(seed, Memory(random.Random(0)), more=False)
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from gateway.engine import invariants
-from gateway.engine.model import Kind, Op, Phase, Saga, State
+from gateway.engine.model import Kind, Op
 from gateway.engine.records import op_from
-from gateway.engine.redeeming import honoured
-from gateway.engine.requests import tenders_of
-from gateway.store import journal as sql
 from gateway.store import uses
 from gateway.store.port import Row
-from tests.simulation.ground import Ground
+from tests.simulation.books import Books
 from tests.simulation.troubles import NEVER, Standing, Violation
 
 
-class Watch(Ground):
+class Watch(Books):
     """Raises ``Violation`` when something happened that must not."""
 
     def _committed(self) -> None:
@@ -61,7 +58,10 @@ class Watch(Ground):
             raise Violation(f"C1: {over[0]['campaign']} is used {over[0]['times']} times of {self.shop.uses_most}")
 
     def _seen(self, saga_id: str, what: str) -> None:
-        """M2, M3 at the far systems' own moment: never more money than the price, nothing let go while it is there."""
+        """M2, M3, P1 at the far systems' own moment: never more money than the price, nothing let go while it is there,
+        no account overdrawn."""
+        if what != "released":
+            self._overdrawn()
         taken = sum(self.net(saga_id).values())
         row = self.db.rows("SELECT amount, progress, state FROM sagas WHERE id = :id", id=saga_id)
         if not row:
@@ -74,16 +74,6 @@ class Watch(Ground):
             if net > charge.amount:
                 raise Violation(f"{saga_id} M2: {net} taken for {charge.amount}")
 
-    def net(self, saga_id: str) -> dict[str, int]:
-        """What each charge of a checkout holds at its channel, as that says."""
-        keys = self.db.rows("SELECT key FROM ops WHERE saga_id = :id AND hook = 'payment_charge'", id=saga_id)
-        found: dict[str, int] = {}
-        for row in keys:
-            for system in self.systems.values():
-                if (charge := system.charges.get(row["key"])) is not None and charge.net:
-                    found[row["key"]] = charge.net
-        return found
-
     def _records(self) -> list[invariants.Record]:
         ids = [row["id"] for row in self.db.rows("SELECT id FROM sagas ORDER BY id")]
         return [found for saga_id in ids if (found := invariants.record(self._tx(), saga_id, self._op)) is not None]
@@ -95,15 +85,17 @@ class Watch(Ground):
                 raise Violation(f"{found.saga.id} {wrong[0]}: {_told(found)}")
 
     def _at_rest(self) -> None:
-        for found in self._records():
+        records = self._records()
+        for found in records:
             wrong = invariants.violations(found)
             wrong += self._books(found)
-            wrong += list(invariants.parent_covers_refunds(self._tx(), found.saga.id))
+            if found.saga.kind is Kind.CHECKOUT:
+                wrong += list(invariants.parent_covers_refunds(self._tx(), found.saga.id))
+            wrong += [f"{found.saga.id} {text}" for text in invariants.ledger_agrees(self._tx(), found)]
             if wrong:
                 raise Violation(f"{wrong[0]}: {_told(found)}")
-        for system in self.systems.values():
-            if system.free < 0:
-                raise Violation(f"C1: {system.name} has given {-system.free} too many")
+        if wrong := self._far_books(records):
+            raise Violation(wrong[0])
         self._uses_at_rest()
         numbers = [self.numbers[row["id"]] for row in self.db.rows("SELECT id FROM sagas")]
         if len(set(numbers)) != len(numbers):
@@ -123,42 +115,6 @@ class Watch(Ground):
             found = invariants.record(self._tx(), row["saga_id"])
             if found is None or not found.open_task():
                 raise Violation(f"C2: {row} though the checkout has failed")
-
-    def _books(self, found: invariants.Record) -> list[str]:
-        """M1, C2, O1 by the far systems' own books."""
-        saga = found.saga
-        if saga.kind is not Kind.CHECKOUT or found.open_task() or self._refund_open(saga):
-            return []
-        wrong = []
-        net, given = sum(self.net(saga.id).values()), self._refunded(saga)
-        done = saga.state is State.COMPLETED
-        by_channel = sum(t["amount"] for t in tenders_of(saga) if self._external(saga, t["leg"]))
-        if net != (by_channel - given if done else 0):
-            wrong.append(f"M1: {saga.state}, and the channels hold {net} of {by_channel} less {given}")
-        for system in self.systems.values():
-            held = [held for held in system.held.values() if held.saga == saga.id and held.state != "released"]
-            legs = [leg for leg in saga.legs() if leg.connection == system.name and leg.hook(Phase.SETTLE)]
-            legs = [leg for leg in legs if leg.name not in (*saga.progress.get("declined", ()), *saga.without())]
-            legs = [leg for leg in legs if not honoured(saga, leg, found.last(leg.name, leg.hook(Phase.SETTLE)))]
-            used = [each for each in held if each.state == "used"]
-            if len(held) != len(used) or len(used) != (len(legs) if done else 0):
-                wrong.append(f"C2: {saga.state}, and {system.name} has {[h.state for h in held]} for {len(legs)} legs")
-        posted = sum(system.posted.get(saga.id, 0) for system in self.systems.values())
-        planned = sum(leg.hook(Phase.POST) is not None for leg in saga.legs())
-        if posted != (planned if done else 0):
-            wrong.append(f"O1: {saga.state}, posted {posted} times of {planned}")
-        return [f"{saga.id} {text}" for text in wrong]
-
-    def _external(self, saga: Saga, leg_name: str) -> bool:
-        return any(leg.name == leg_name and leg.hook(Phase.PAY) for leg in saga.legs())
-
-    def _refunded(self, saga: Saga) -> int:
-        rows = self.db.read(lambda tx: sql.children(tx, saga.id, Kind.REFUND))
-        return sum(row["amount"] for row in rows if row["state"] != "paying")
-
-    def _refund_open(self, saga: Saga) -> bool:
-        rows = self.db.read(lambda tx: sql.children(tx, saga.id, Kind.REFUND))
-        return any(row["state"] == "paying" for row in rows)
 
 
 def _told(found: invariants.Record) -> str:

@@ -10,11 +10,13 @@ from typing import Any
 from gateway.engine.driver import Duplicate, Lost, Pause, Refused, Work
 from gateway.engine.problems import Problem
 from gateway.engine.refunds import Moved
-from gateway.engine.replies import KeyTaken
+from gateway.engine.replies import Keys, KeyTaken
 from gateway.engine.seams import Effect, Outcome
 from gateway.store import journal as sql
 from gateway.store.errors import StorageError
+from gateway.store.port import Tx
 from tests.simulation.network import Network
+from tests.simulation.plans import MERCHANT
 
 
 class Workers(Network):
@@ -40,7 +42,7 @@ class Workers(Network):
             for saga_id in self.db.read(lambda tx: sql.due(tx, self.now(), 20)):
                 self.claim(saga_id)
 
-    def claim(self, saga_id: str, alter: Callable[[Work], bool] | None = None) -> bool:
+    def claim(self, saga_id: str, alter: Callable[[Work], bool] | None = None, key: str = "") -> bool:
         self.touched.add(saga_id)
         try:
             work = self.driver.claim(saga_id)
@@ -55,8 +57,12 @@ class Workers(Network):
             with suppress(StorageError):
                 self.db.tx(lambda tx: tx.execute(statement, row))
             return False
-        self.work(work, self.now() + (0 if alter is None else 15_000))
+        accept = (lambda tx, _: self._take_key(tx, key, saga_id)) if key else None
+        self.work(work, self.now() + (0 if alter is None else 15_000), accept)
         return True
+
+    def _take_key(self, tx: Tx, key: str, saga_id: str) -> None:
+        Keys.take(tx, MERCHANT, key, "fp", saga_id, f"/{saga_id}#{key}", self.now())
 
 
 class Worker:

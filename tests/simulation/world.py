@@ -43,6 +43,7 @@ class World(Platform, Watch):
             if self.rng.random() < 0.4:
                 for _ in range(self.rng.choice((1, 2))):
                     self.at(self.rng.randrange(30_000, 140_000), lambda n=number: self.refund(n))  # type: ignore[misc]
+        self._more_happens()
         for process in range(2):
             self.at(500 * process, self._tick)
         if self.mix["jump"]:
@@ -50,6 +51,26 @@ class World(Platform, Watch):
                 self.at(self.rng.randrange(0, HEAL_AFTER), self._jump)
         self.at(HEAL_AFTER, self._heal)
         self.run_out()
+
+    def _more_happens(self) -> None:
+        """Deposits are left and asked back, payers press at the same moment, others use the codes that we know."""
+        more = self.more
+        for index in range(self.shop.deposits):
+            number = f"D{index}"
+            self.at(more.randrange(0, 4_000), lambda n=number: self.pay_deposit(n))  # type: ignore[misc]
+            for moment in (15_000, 60_000, 160_000):
+                at = more.randrange(moment, moment * 2)
+                self.at(at, lambda n=number: self.release_deposit(n))  # type: ignore[misc]
+        if self.shop.splitting:
+            for index in range(self.count):
+                for moment in (12_000, 40_000, 120_000):
+                    at = more.randrange(moment, moment * 2)
+                    self.at(at, lambda n=f"N{index}": self.payers(n))  # type: ignore[misc]
+        if self.shop.codes:
+            for _ in range(more.choice((1, 3, 6))):
+                system = self.systems[more.choice((self.shop.coupon, self.shop.voucher))]
+                code = more.choice(sorted(system.uses or ()))
+                self.at(more.randrange(0, 60_000), lambda s=system, c=code: s.spend(c))  # type: ignore[misc]
 
     def run_out(self) -> None:
         """Let everything happen that is to happen, and look at what stands in the end."""

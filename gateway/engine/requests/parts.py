@@ -58,14 +58,19 @@ class Parts:
     def original(self, *phases: Phase) -> Original:
         """The change that this one confirms or undoes: of an earlier saga if the plan says so, else of this leg."""
         if (given := self.params.get("original")) is not None:
-            at = moment(given["at"]) if given.get("at") else None
-            return Original(key=given["key"], ref=given["ref"], facts=given["facts"], at=at)
+            return self.given(given)
         for phase in phases or (Phase.HOLD, Phase.SETTLE, Phase.PAY, Phase.POST):
             hook = self.leg.hook(phase)
             op = next((op for op in self.ops if op.leg == self.leg.name and op.hook == hook), None)
             if op is not None:
                 return Original(key=op.key, ref=op.ref, facts=op.facts, at=moment(op.first_sent))
         raise LookupError(f"{self.leg.name}: nothing to refer to")
+
+    @staticmethod
+    def given(data: Json) -> Original:
+        """A change of an earlier saga, as the plan has it."""
+        at = moment(data["at"]) if data.get("at") else None
+        return Original(key=data["key"], ref=data["ref"], facts=data["facts"], at=at)
 
     def ttl_s(self) -> int:
         """How long a hold must live: until the checkout expires and its payments are closed."""

@@ -61,7 +61,7 @@ class Payments(Parts):
 
     def capture(self) -> payments.Capture:
         return payments.Capture(
-            original=self.original(),
+            original=self.given(self.params["authorisation"]),
             amount=self.params["amount"],
             held_amount=self.params["held_amount"],
             currency=self.currency,
