@@ -114,3 +114,15 @@ REFUSED = Pursuit(Way.REFUSED)
 
 def task(name: str, kind: str, detail: str, owner: str = "merchant", hook: str = "") -> NewTask:
     return NewTask(name, kind, detail, owner, hook)
+
+
+#: A person's case is looked at again after six times the time after which it became one.
+SLOWLY = NOW + 6 * 480_000
+
+
+def gives_up(name: str, reason: str, known: Op | None = None, **more: Any) -> Decision:
+    """The decision to give the checkout up because of a leg, and to begin with the money."""
+    failure = {"leg": name, "reason": reason}
+    if known is not None:
+        failure |= {"code": known.outcome.get("code", ""), "message": known.outcome.get("message", "")}
+    return Decision(State.CLOSING, progress={"failure": failure, "closing_since": NOW}, **more)
