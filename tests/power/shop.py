@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import random
+import tempfile
 import threading
 import zlib
 from collections import Counter
@@ -75,8 +76,16 @@ def configured(folder: Path, books: str) -> GatewayConfig:
     return load_config(file, discovery())
 
 
-def furnish(path: Path) -> None:
-    """A database with the schema, a member, and goods."""
+@cache
+def furnished() -> bytes:
+    """A database's file with the schema, a member, and goods; it is made once, every machine begins with a copy."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / FILE
+        _furnish(path)
+        return path.read_bytes()
+
+
+def _furnish(path: Path) -> None:
     database = SqliteDatabase(path, ballast_bytes=0, connect=connect)
     migrate(database, [Migration(*pair) for pair in (*MIGRATIONS, *migrations(discovery()))])
     database.tx(seed)

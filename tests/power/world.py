@@ -20,7 +20,7 @@ from gateway.store import driver
 from gateway.store.errors import StorageError
 from tests.power.connection import Tuner, lower, opener
 from tests.power.disk import Disk
-from tests.power.shop import FILE, Clock, Customers, Process, configured, furnish, process
+from tests.power.shop import FILE, Clock, Customers, Process, configured, furnished, process
 from tests.power.vfs import DiskVFS
 from tests.power.wallet import WALLETS, Books
 
@@ -87,9 +87,7 @@ class World:
         self.customers = Customers(self.rng)
         self.disk_folder = self.folder / "disk"
         self.disk_folder.mkdir()
-        furnish(self.disk_folder / FILE)
-        for left in (".lock", ".next"):
-            (self.disk_folder / (FILE + left)).unlink(missing_ok=True)
+        (self.disk_folder / FILE).write_bytes(furnished())
         self.usual = 0  # how many operations of the disk a visit takes, so that a cut falls anywhere in it
         self.start = self._standing_of(None)
         self.checkpoint = self.rng.choice((4000, 100, 20))
