@@ -116,7 +116,7 @@ real-pretix: $(READY)  ## the pretix adapter against a real pretix, installed an
 	$(BIN)/python -W ignore -m tests.plugins.pretix.ground
 	$(BIN)/python -m pytest -n 0 --timeout 300 tests/plugins/pretix/real_*.py $(ARGS)
 
-PLUGINS ?= alipay wechatpay bankhost stripe groupbuy ktv restaurant department convenience house sandbox
+PLUGINS ?= alipay wechatpay bankhost stripe groupbuy ktv restaurant department convenience messages house sandbox
 plugins: $(READY)  ## PLUGINS= through the conformance suite; docs/matrix.md is made from what it finds
 	$(BIN)/gateway plugins check --record docs/evidence/conformance.json $(PLUGINS) $(ARGS)
 	$(BIN)/python -m docs.generate

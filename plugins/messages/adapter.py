@@ -45,7 +45,7 @@ from plugins.messages.settings import OfficialAccountSettings
 CHANNEL = "official_account"
 #: For how long the account knows our number again, in seconds.
 KNOWN_AGAIN_S = 600
-MOST_NOTES = 2000
+MOST_NOTES = 500
 
 
 class OfficialAccountAdapter(Adapter):

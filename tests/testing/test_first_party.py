@@ -18,6 +18,7 @@ PLUGINS = [
     "restaurant",
     "department",
     "convenience",
+    "messages",
     "house",
     "sandbox",
 ]
@@ -32,6 +33,7 @@ GOLD = {
     "restaurant-members",
     "department",
     "convenience",
+    "official_account",
 }
 
 
