@@ -83,6 +83,7 @@ class Writer:
                 self.read_only = bool(unwritable(self._path))
                 self._connection = self._prepare(deadline)
                 self.file.opened()
+                self.file.check_all()  # from now on this is its WAL, also for one that has only read
                 turn.mark()
             finally:
                 turn.release()

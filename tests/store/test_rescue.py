@@ -50,6 +50,17 @@ def test_a_deleted_wal_goes_into_the_database_at_the_end(
     assert (free(again, "apple"), sales(again)) == (9, 1)
 
 
+def test_one_that_has_only_read_notices_a_deleted_wal_too(shop: Database, path: Path, sqlite_url: str) -> None:
+    """A worker without a sale yet would put its first one into the deleted file."""
+    other = open_database(sqlite_url, ballast_bytes=0)
+    assert sales(other) == 1
+    left(path, "-wal")
+    with pytest.raises(StorageDown, match="-wal was removed or replaced"):
+        other.tx(sell("apple", "bob"))
+    other.close()
+    shop.close()
+
+
 @pytest.mark.parametrize("by", ["a sale", "a look"])
 def test_a_deleted_wal_goes_into_the_database_as_soon_as_it_is_noticed(shop: Database, path: Path, by: str) -> None:
     """The next thing that happens may be kill -9: by then everything stands in the database's own file."""

@@ -140,7 +140,7 @@ class Theatre:
         """Stop the server as an operator does; its exit status, and what it has logged."""
         assert self.street.gateway is not None
         self.street.gateway.send_signal(signal.SIGTERM)
-        status = self.street.gateway.wait(60)
+        status = self.street.gateway.wait(90)
         return status, (self.street.data / "logs" / "gateway.log").read_text(encoding="utf-8")
 
     def start(self) -> None:
