@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 WORKERS ?= 2
 
-.PHONY: plugins help demo test fast lint types bench simulate bugs matrix model power storage kill kill-nodes races faults faults-systems soak lock clean schemathesis fuzz peers real-tryton real-tryton-grade real-pretix
+.PHONY: plugins help demo test fast lint types bench simulate bugs matrix model power storage kill kill-nodes races faults faults-systems soak lock clean schemathesis fuzz peers real-tryton real-tryton-grade real-pretix real-pretix-grade
 
 help:  ## say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -113,10 +113,15 @@ real-tryton-grade: $(READY)  ## the conformance suite on the Tryton adapter, wit
 	$(BIN)/python -m docs.generate
 
 real-pretix: $(READY)  ## the pretix adapter against a real pretix, installed and migrated into var/real/pretix at the first run
-	$(BIN)/python -W ignore -m tests.plugins.pretix.ground
-	$(BIN)/python -m pytest -n 0 --timeout 300 tests/plugins/pretix/real_*.py $(ARGS)
+	$(BIN)/python -W ignore -m plugins.pretix.ground
+	$(BIN)/python -m pytest -n 0 --timeout 900 tests/plugins/pretix/real_*.py $(ARGS)
 
-PLUGINS ?= alipay wechatpay bankhost stripe groupbuy ktv restaurant department convenience messages house sandbox
+real-pretix-grade: $(READY)  ## the conformance suite on the pretix adapter, with faults between it and a real pretix
+	$(BIN)/python -W ignore -m plugins.pretix.ground
+	$(BIN)/gateway plugins check --record docs/evidence/conformance.json pretix $(ARGS)
+	$(BIN)/python -m docs.generate
+
+PLUGINS ?= alipay wechatpay bankhost stripe groupbuy evoucher ktv restaurant department convenience messages house sandbox
 plugins: $(READY)  ## PLUGINS= through the conformance suite; docs/matrix.md is made from what it finds
 	$(BIN)/gateway plugins check --record docs/evidence/conformance.json $(PLUGINS) $(ARGS)
 	$(BIN)/python -m docs.generate

@@ -31,7 +31,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
 
-_START_SECONDS = 60.0
+_START_SECONDS = 300.0
 _UNPRIVILEGED = "nobody"
 
 #: Settings that keep the server small. Durability stays as in production; ``PostgresServer(fsync=False)`` is for speed.
@@ -115,12 +115,12 @@ class PostgresServer:
 
     # -- use
 
-    def new_database(self) -> str:
-        """Create an empty database; return its URL for ``open_database``."""
+    def new_database(self, template: str = "template0") -> str:
+        """Create a database, empty or as another that nobody has open; return its URL for ``open_database``."""
         with self._lock:
             self._databases += 1
             name = f"test_{self._databases}"
-        self._psql("postgres", f"CREATE DATABASE {name} TEMPLATE template0 STRATEGY file_copy")
+        self._psql("postgres", f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
         return self.url(name)
 
     def url(self, name: str = "postgres") -> str:

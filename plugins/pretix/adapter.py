@@ -57,6 +57,7 @@ from plugins.pretix.cards import Cards
 from plugins.pretix.client import Talk
 from plugins.pretix.members import Members
 from plugins.pretix.notes import Notes
+from plugins.pretix.redemptions import Redemptions
 from plugins.pretix.sales import KIND, Sales
 from plugins.pretix.settings import PretixSettings
 from plugins.pretix.stock import Stock
@@ -64,6 +65,8 @@ from plugins.pretix.vouchers import Vouchers
 
 #: A request that we gave up on is worked off, or given up, within the server's own time limit for a request.
 IN_FLIGHT = Traits(max_in_flight_s=60, poll_every_s=3)
+#: Uses of a voucher, or money on a gift card, can be given back bit by bit.
+PARTIAL = Traits(partial=True, max_in_flight_s=60, poll_every_s=3)
 #: An order's code is made of our key, and pretix keeps codes unique, also between requests side by side.
 ONCE = Traits(idempotent=True, max_in_flight_s=60, poll_every_s=3)
 
@@ -81,7 +84,7 @@ class PretixAdapter(Adapter):
         "coupon_reserve": IN_FLIGHT,
         "coupon_confirm": IN_FLIGHT,
         "coupon_cancel": IN_FLIGHT,
-        "coupon_restore": IN_FLIGHT,
+        "coupon_restore": PARTIAL,
         "member_enrol": IN_FLIGHT,
         "order_post": ONCE,
         "order_void": IN_FLIGHT,
@@ -92,8 +95,8 @@ class PretixAdapter(Adapter):
         super().__init__(context)
         notes = Notes(context.store)
         self._stock, self._sales = Stock(context, notes), Sales(context, notes)
-        self._vouchers, self._cards = Vouchers(context, notes), Cards(context)
-        self._members = Members(context)
+        self._vouchers, self._cards = Vouchers(context, notes), Cards(context, notes)
+        self._members, self._redemptions = Members(context), Redemptions(context, notes)
 
     def check(self) -> None:
         """Read the event and, where vouchers are redeemed, their product. Changes nothing."""
@@ -212,8 +215,8 @@ class PretixAdapter(Adapter):
 
     @hookimpl
     def coupon_statement(self, request: StatementRequest) -> Page[StatementRow]:
-        """Vouchers. Bookings on gift cards stand on each card, which pretix lists only card by card."""
-        return self._sales.redemptions(self._look("page_timeout_s"), request)
+        """Vouchers, and the gift cards that the gateway booked on: pretix lists bookings only card by card."""
+        return self._redemptions.page(self._look("page_timeout_s"), request)
 
     def _kind(self, talk: Talk, request: CouponHeld | CouponRestore) -> Vouchers | Cards:
         """Who holds a code: told by the hold, or else (its answer was lost) by looking the code up."""

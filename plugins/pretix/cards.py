@@ -25,6 +25,7 @@ from gateway.sdk import (
 from plugins.pretix import mapping
 from plugins.pretix import protocol as p
 from plugins.pretix.client import Refused, Talk
+from plugins.pretix.notes import Notes
 
 KIND = "card"
 
@@ -37,8 +38,8 @@ def hold_of(original: Original) -> str:
 class Cards:
     """The gift cards of one organizer."""
 
-    def __init__(self, context: Context) -> None:
-        self._context = context
+    def __init__(self, context: Context, notes: Notes) -> None:
+        self._context, self._notes = context, notes
 
     def find(self, talk: Talk, code: str) -> Coupon | None:
         card = self._card(talk, code)
@@ -121,6 +122,7 @@ class Cards:
         if call.attempt > 1 and (earlier := self._booked(talk, card, text)):
             return self._done(hold, abs(earlier.amount), replayed=True)
         body = {"value": p.yuan(amount), "text": text}
+        self._notes.put_card(self._context.clock().astimezone(self._context.timezone).date(), card.id)
         try:
             with call.step("book", text):
                 talk.change("POST", f"/giftcards/{card.id}/transact/", body, p.read_json)

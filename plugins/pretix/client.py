@@ -80,7 +80,7 @@ class Talk:
         for number in range(1, most + 1):
             found, more = self.page(path, number, **query)
             for row in found:
-                yield self._parsed(read, row)
+                yield self.parsed(read, row)
             if not more:
                 return
         raise self._classed(InvalidReply(f"{path} has more than {most} pages"))
@@ -104,7 +104,7 @@ class Talk:
             self._sent = before
             raise self._classed(NotSent("pretix cannot be reached")) from None
         if 200 <= reply.status < 300:
-            return self._parsed(read, reply.body)
+            return self.parsed(read, reply.body)
         self._refuse(reply, before)
         raise OutcomeUnknown(f"pretix answers {reply.status}")
 
@@ -113,7 +113,7 @@ class Talk:
         if reply.status in (401, 403):
             self._sent = before
             raise self._classed(Misconfigured(_RIGHTS.format(reply.status)))
-        body = self._parsed(read_json, reply.body) if reply.status in (400, 404, 409) else None
+        body = self.parsed(read_json, reply.body) if reply.status in (400, 404, 409) else None
         busy = reply.status == 409 and not (isinstance(body, dict) and "value" in body)
         if body is not None and not busy:
             self._sent = before
@@ -146,9 +146,10 @@ class Talk:
     def _read(self, reply: HttpReply, read: Callable[[bytes], T]) -> T:
         if reply.status != 200:
             raise self._classed(OutcomeUnknown(f"pretix answers {reply.status}"))
-        return self._parsed(read, reply.body)
+        return self.parsed(read, reply.body)
 
-    def _parsed(self, read: Callable[[Any], T], value: Any) -> T:
+    def parsed(self, read: Callable[[Any], T], value: Any) -> T:
+        """Read a part of an answer; what cannot be read makes the answer an untrustworthy one."""
         try:
             return read(value)
         except ParseError as error:

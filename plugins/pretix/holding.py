@@ -52,9 +52,9 @@ def reserve(
     except Refused as refusal:
         return Declined(reason=reason, code=str(refusal.status), message=refusal.text)
     if refused:
-        let_go(talk, made, call)
+        let_go(talk, find(talk, key, now), call)
         return Declined(reason=reason, code="400", message=refused[0])
-    if not complete(made, wanted, now):
+    if any(each.cart != p.cart_id(key) for each in made) or not complete(made, wanted, now):
         raise OutcomeUnknown("pretix holds something else than what was asked for")
     return Done(ref=p.cart_id(key))
 

@@ -50,7 +50,7 @@ class Members:
     def page(self, talk: Talk, request: MemberPageRequest) -> Page[Member]:
         number = int(request.cursor) if request.cursor.isdecimal() else 1
         rows, more = talk.page("/customers/", number)
-        members = tuple(self._member(talk, p.read_customer(row)) for row in rows)
+        members = tuple(self._member(talk, talk.parsed(p.read_customer, row)) for row in rows)
         return Page(items=members, next_cursor=str(number + 1) if more else None)
 
     def enrol(self, talk: Talk, request: Enrol, call: Call) -> Change:

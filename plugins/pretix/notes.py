@@ -6,8 +6,8 @@ wants to know which pieces.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import date
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime
 
 from gateway.sdk import KeyValue
 
@@ -35,12 +35,15 @@ class Notes:
 
     def plan_return(self, key: str, pieces: Sequence[int]) -> list[int]:
         """The pieces that this return takes out: those chosen at its first attempt."""
-        name = f"return/{key}"
-        chosen = self._store.get(name)
-        if chosen is None:
+        chosen = self.planned(key)
+        if not chosen:
             chosen = list(pieces)
-            self._store.put(name, chosen)
-        return [int(piece) for piece in chosen]
+            self._store.put(f"return/{key}", chosen)
+        return chosen
+
+    def planned(self, key: str) -> list[int]:
+        """The pieces that this return takes out, if it has chosen any yet."""
+        return [int(piece) for piece in self._store.get(f"return/{key}") or []]
 
     def put_given_back(self, day: date, code: str) -> None:
         """Remember that money was given back on an order: pretix does not count that as a change of the order."""
@@ -49,3 +52,23 @@ class Notes:
     def given_back(self, day: date) -> list[str]:
         """The codes of the orders on which money was given back on a day."""
         return [name.rpartition("/")[2] for name in self._store.keys(f"back/{day.isoformat()}/")]
+
+    def put_card(self, day: date, card: int) -> None:
+        """Remember that a gift card (its number at pretix, not its secret) is booked on."""
+        self._store.put(f"card/{day.isoformat()}/{card}", True)
+
+    def cards(self, day: date) -> list[int]:
+        """The gift cards that were booked on."""
+        return [int(name.rpartition("/")[2]) for name in self._store.keys(f"card/{day.isoformat()}/")]
+
+    def put_restored(self, at: datetime, code: str, key: str) -> None:
+        """Remember when uses of a voucher are given back; ``at`` in the shop's own time."""
+        name = f"restored/{at.date().isoformat()}/{code}/{key}"
+        if self._store.get(name) is None:
+            self._store.put(name, at.isoformat())
+
+    def restored(self, day: date) -> Iterator[tuple[str, str, datetime]]:
+        """The redemptions' orders of which uses were given back on a day, under which keys, and when."""
+        for name in self._store.keys(f"restored/{day.isoformat()}/"):
+            code, key = name.split("/")[2:]
+            yield code, key, datetime.fromisoformat(self._store.get(name))

@@ -19,6 +19,8 @@ CODE_LENGTH = 16
 CART_SUFFIX = "@api"
 #: No amount is larger than this, in minor units.
 MOST = 10**12
+#: What we write on orders that are ours: a sale, or a voucher's redemption.
+KINDS = (SALE, VOUCHER) = ("sale", "voucher")
 PAID, PENDING, CANCELED = "p", "n", "c"
 
 
@@ -424,14 +426,24 @@ class Order:
 def read_order(row: object) -> Order:
     """An order, or the dry run of one."""
     table = _table(row)
-    meta = table.get("api_meta")
     return Order(
         _text(table, "code"), _text(table, "status"), fen(table.get("total")), _moment_or_none(table, "datetime"),
         tuple(_read_sold(each) for each in _rows(table.get("positions"))),
         tuple(_read_refund(each) for each in _rows(table.get("refunds") or [])),
         tuple(_whole(_table(each), "local_id") for each in _rows(table.get("payments") or [])),
-        meta if isinstance(meta, dict) else {},
+        _read_meta(table.get("api_meta")),
     )  # fmt: skip
+
+
+def _read_meta(value: object) -> Mapping[str, Any]:
+    """What we wrote on an order; what others write there is none of ours."""
+    if not isinstance(value, dict) or value.get("kind") not in KINDS:
+        return {}
+    for name, kinds in (("lines", [str, int]), ("tenders", [str, int, str])):
+        for row in _rows(value.get(name) or []):
+            if [type(each) for each in _rows(row)] != kinds:
+                raise ParseError(f"api_meta: {name} is not what we write")
+    return value
 
 
 def _read_sold(row: object) -> Sold:

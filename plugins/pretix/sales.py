@@ -34,7 +34,7 @@ from plugins.pretix import protocol as p
 from plugins.pretix.client import Refused, Talk
 from plugins.pretix.notes import Notes
 
-KIND = "sale"
+KIND = p.SALE
 #: How the words of a refusal begin to tell that an order of this code is there already.
 TAKEN = ("already in use", "ntegrity error")
 
@@ -187,7 +187,7 @@ class Sales:
             "orders/", p.read_order, modified_since=begin.isoformat(), include_canceled_positions="true"
         )  # fmt: skip
         for order in (*changed, *self._noted(talk, request.business_date)):
-            if order.code not in seen and order.meta.get("kind") != "voucher":
+            if order.code not in seen and order.meta.get("kind") != p.VOUCHER:
                 seen.add(order.code)
                 rows += _rows_of(order, begin, begin + timedelta(days=1))
         return Page(items=tuple(rows))
@@ -196,17 +196,6 @@ class Sales:
         for code in self._notes.given_back(day):
             if order := self._order(talk, code):
                 yield order
-
-    def redemptions(self, talk: Talk, request: StatementRequest) -> Page[StatementRow]:
-        """The vouchers redeemed on a business date; one taken back shows as its reversal, on the same date."""
-        begin = datetime.combine(request.business_date, time(), self._context.timezone)
-        rows: list[StatementRow] = []
-        for order in talk.rows(
-            "orders/", p.read_order, created_since=begin.isoformat(), include_canceled_positions="true"
-        ):  # fmt: skip
-            if order.meta.get("kind") == "voucher" and _within(order.at, begin):
-                rows += _redemption_rows(order)
-        return Page(items=tuple(rows))
 
     def by_code(self, talk: Talk, code: str) -> p.Order | None:
         return self._order(talk, code)
@@ -276,10 +265,6 @@ def _refund(order: p.Order, key: str) -> p.Refund | None:
     return next((refund for refund in order.refunds if refund.comment == key), None)
 
 
-def _within(at: datetime | None, begin: datetime) -> bool:
-    return at is not None and begin <= at < begin + timedelta(days=1)
-
-
 def _rows_of(order: p.Order, begin: datetime, end: datetime) -> Iterator[StatementRow]:
     if order.at is not None and begin <= order.at < end:
         tenders = order.meta.get("tenders") or [["", _paid(order), ""]]
@@ -294,13 +279,3 @@ def _rows_of(order: p.Order, begin: datetime, end: datetime) -> Iterator[Stateme
                 kind="return", ref=f"{order.code}-R-{refund.number}", amount=-refund.amount, key=refund.comment,
                 original_ref=order.code, at=refund.at, status=refund.state, facts={"tender": "", "bill": order.code},
             )  # fmt: skip
-
-
-def _redemption_rows(order: p.Order) -> Iterator[StatementRow]:
-    key = str(order.meta.get("hold", ""))
-    yield StatementRow(kind="redeem", ref=order.code, amount=len(order.positions), key=key, at=order.at)
-    gone = [each for each in order.positions if each.canceled or order.status == p.CANCELED]
-    if gone:
-        yield StatementRow(
-            kind="reverse", ref=f"{order.code}-R", amount=-len(gone), original_ref=order.code, at=order.at
-        )  # fmt: skip

@@ -33,7 +33,7 @@ from plugins.pretix.cards import hold_of
 from plugins.pretix.client import Refused, Talk
 from plugins.pretix.notes import Notes
 
-KIND = "voucher"
+KIND = p.VOUCHER
 
 
 class Vouchers:
@@ -65,7 +65,7 @@ class Vouchers:
         code = p.order_code(hold)
         earlier = self._order(talk, code)
         if earlier is None:
-            body = self._order_body(code, hold, request)
+            body = self._order_body(code, hold, request, call.key)
             try:
                 with call.step("redeem", code):
                     talk.change("POST", "orders/", body, lambda body: None)
@@ -92,6 +92,7 @@ class Vouchers:
             return Declined(reason=DeclineReason.NOT_FOUND, message="no redemption is known under this key")
         live = [each.id for each in _live(found)]
         chosen = self._notes.plan_return(call.key, live[: request.count])
+        self._notes.put_restored(self._context.clock().astimezone(self._context.timezone), code, call.key)
         todo = [piece for piece in chosen if piece in live]
         if len(chosen) != request.count:
             return Declined(reason=DeclineReason.AMOUNT_MISMATCH, message=f"{len(chosen)} uses are left to take back")
@@ -120,7 +121,7 @@ class Vouchers:
             whole = found is not None and len(_live(found)) == asked.count
             return self._done(hold, asked.amount, replayed=True) if whole else NotFound()
         if request.hook == "coupon_restore":
-            chosen = self._notes.plan_return(request.key, [])
+            chosen = self._notes.planned(request.key)
             live = [each.id for each in _live(found)]
             gone = chosen and not any(piece in live for piece in chosen)
             return self._done(hold, asked.amount, replayed=True) if gone else NotFound()
@@ -147,13 +148,13 @@ class Vouchers:
             "item": self._item, "variation": None, "subevent": self._date, "price": "0.00", "voucher": code,
         }  # fmt: skip
 
-    def _order_body(self, code: str, hold: str, request: CouponHeld) -> Mapping[str, Any]:
+    def _order_body(self, code: str, hold: str, request: CouponHeld, key: str) -> Mapping[str, Any]:
         return {
             "code": code, "status": p.PAID, "email": None, "locale": "en", "send_email": False,
             "sales_channel": self._context.settings["sales_channel"],
             "positions": [self._position(request.code) | {"answers": []}] * request.count,
             "consume_carts": [p.cart_id(hold)],
-            "api_meta": {"kind": KIND, "hold": hold, "code": request.code},
+            "api_meta": {"kind": KIND, "hold": hold, "confirm": key},
         }  # fmt: skip
 
     def _order(self, talk: Talk, code: str) -> p.Order | None:

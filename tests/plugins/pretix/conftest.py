@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.plugins.pretix.cinema import Cinema, open_cinema
-from tests.plugins.pretix.ground import Pretix
+from plugins.pretix.cinema import Cinema, open_cinema
+from plugins.pretix.ground import Pretix
 from tests.plugins.pretix.kit import House
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from gateway.sdk import (
+    Call,
     CouponHeld,
     CouponRestore,
     CouponUse,
@@ -27,12 +28,15 @@ from gateway.sdk import (
     StockReserve,
     TenderLine,
 )
-from gateway.testing.context import FileStore, build, call
+from gateway.testing.context import FileStore, build
+from gateway.testing.context import call as called
 from plugins.pretix.adapter import PretixAdapter
-from tests.plugins.pretix.cinema import ORGANIZER, Cinema
+from plugins.pretix.cinema import ORGANIZER, Cinema
 
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 TODAY = datetime.now(ZoneInfo("Asia/Shanghai")).date()
+#: The real system answers in a tenth of a second, or in many seconds where the machine is busy with others.
+PATIENCE = {"timeout_s": 50.0, "read_timeout_s": 50.0, "query_timeout_s": 50.0, "page_timeout_s": 60.0}
 SITE = Site(store_id="screen-1", business_date=TODAY)
 
 
@@ -41,11 +45,16 @@ def key() -> str:
     return "01" + "".join(secrets.choice(ALPHABET) for _ in range(24))
 
 
+def call(of: str, *, attempt: int = 1) -> Call:
+    """A call that has time enough."""
+    return called(of, seconds=60.0, attempt=attempt)
+
+
 def settings(cinema: Cinema, token: str = "file:token", **more: Any) -> dict[str, Any]:
     return {
         "base_url": cinema.api.base, "token": token, "organizer": ORGANIZER, "event": cinema.event,
         "store_id": SITE.store_id, "redemption_item": cinema.redemption, "redemption_date": cinema.redemption_date,
-        **more,
+        **PATIENCE, **more,
     }  # fmt: skip
 
 

@@ -24,7 +24,7 @@ from gateway.sdk import (
     SlotsRequest,
     StatementRequest,
 )
-from tests.plugins.pretix.cinema import Cinema
+from plugins.pretix.cinema import Cinema
 from tests.plugins.pretix.kit import (
     SITE,
     TODAY,
@@ -168,6 +168,48 @@ def test_a_voucher_is_held_redeemed_and_given_back(house: House, cinema: Cinema)
     assert cinema.redeemed(code) == 0
     more = house.adapter.coupon_restore(one, call(key()))
     assert isinstance(more, Declined)
+
+
+def test_a_question_before_anything_was_sent_does_not_spoil_the_change(house: House, cinema: Cinema) -> None:
+    """After a crash the engine asks first and gives back after: the question must leave nothing behind."""
+    code, made, back = cinema.voucher(), key(), key()
+    request = use(code, 1000)
+    house.adapter.coupon_reserve(request, call(made))
+    house.adapter.coupon_confirm(used(request, made), call(key()))
+    assert isinstance(house.adapter.coupon_query(asked("coupon_restore", back, restored(request, made))), NotFound)
+    assert isinstance(house.adapter.coupon_restore(restored(request, made), call(back, attempt=2)), Done)
+    assert cinema.redeemed(code) == 0
+
+
+def test_the_statement_tells_of_vouchers_and_gift_cards_by_use(house: House, cinema: Cinema) -> None:
+    """The accountant sees each use once, under our key or number; what was let go is no use at all."""
+    voucher, card, seen = cinema.voucher(uses=2), cinema.gift_card("50.00"), {}
+    for name, request in (("voucher", use(voucher, 1000, count=2)), ("card", use(card, 3000))):
+        seen[name] = [key(), key(), key()]
+        hold, confirm, back = seen[name]
+        held_ = house.adapter.coupon_reserve(request, call(hold))
+        assert isinstance(held_, Done)
+        confirmed = house.adapter.coupon_confirm(used(request, hold, **held_.facts), call(confirm))
+        assert isinstance(confirmed, Done)
+        part = restored(request, hold, amount=500, count=1)
+        assert isinstance(house.adapter.coupon_restore(part, call(back)), Done)
+        seen[name].append(confirmed.ref)
+    let_go = key()
+    house.adapter.coupon_reserve(use(card, 100), call(let_go))
+    house.adapter.coupon_cancel(used(use(card, 100), let_go), call(key()))
+    rows = house.adapter.coupon_statement(StatementRequest(business_date=TODAY)).items
+
+    def told(name: str) -> list[tuple[str, int]]:
+        numbers = {*seen[name]}
+        return sorted((row.kind, row.amount) for row in rows if {row.key, row.ref, row.original_ref} & numbers)
+
+    assert told("voucher") == [("redeem", 2), ("reverse", -1)]
+    assert told("card") == [("redeem", 1), ("reverse", -1)]
+    money = [row.facts["amount"] for row in rows if {row.ref, row.original_ref} & {seen["card"][3]}]
+    assert sorted(money) == [-3000, 500], "and what the card's bookings came to"
+    assert let_go not in {row.ref for row in rows}
+    voucher_rows = [row for row in rows if {row.key, row.ref, row.original_ref} & {*seen["voucher"]}]
+    assert {row.key for row in voucher_rows} == {seen["voucher"][1], seen["voucher"][2]}
 
 
 def test_a_voucher_s_hold_is_let_go(house: House, cinema: Cinema) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,58 +10,15 @@ from typing import Any
 import pytest
 
 from gateway.app import create_app
+from gateway.backoffice.reconcile import reconcile_day
 from gateway.backoffice.sync import sync_products
 from gateway.sdk.simulator import start
 from plugins.alipay.simulator import AlipaySimulator
+from plugins.pretix.cinema import Cinema
 from tests.api.kit import Api, Gateway, paid_code
-from tests.plugins.pretix.cinema import ORGANIZER, Cinema
-from tests.plugins.pretix.kit import House, key
+from tests.plugins.pretix.kit import TODAY, key
+from tests.plugins.pretix.shop import write_shop
 
-SHOP = """
-[merchant]
-id = "screen"
-name = "银幕影城"
-industry = "cinema"
-[[stores]]
-id = "screen-1"
-name = "银幕影城 一号店"
-[connections.tickets]
-adapter = "pretix"
-insecure_transport = true
-[connections.tickets.settings]
-base_url = "@base@"
-token = "file:@token@"
-organizer = "@organizer@"
-event = "@event@"
-store_id = "screen-1"
-redemption_item = @item@
-redemption_date = @date@
-member_rates = { @type@ = 9000 }
-[connections.alipay]
-adapter = "alipay"
-insecure_transport = true
-[connections.alipay.settings]
-endpoint = "http://@alipay@/gateway.do"
-app_id = "@app_id@"
-seller_id = "@seller_id@"
-app_private_key = "file:@data@/app_private_key.pem"
-alipay_public_key = "file:@data@/alipay_public_key.pem"
-[[routes]]
-family = "payments"
-connection = "alipay"
-[[routes]]
-family = "membership"
-connection = "tickets"
-[[routes]]
-family = "coupons"
-connection = "tickets"
-[[routes]]
-family = "stock"
-connection = "tickets"
-[[routes]]
-family = "orders"
-connection = "tickets"
-"""
 PHONE = "13812340000"
 
 
@@ -85,22 +41,9 @@ def gold(cinema: Cinema) -> int:
 @pytest.fixture(scope="module")
 def gateway(cinema: Cinema, gold: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     folder = tmp_path_factory.mktemp("gateway")
-    house = House(cinema, folder)
-    wallet = AlipaySimulator(folder / "alipay")
-    running = start(wallet)
-    who = json.loads((wallet.data / "merchant.json").read_text(encoding="utf-8"))
-    known = {
-        "base": cinema.api.base, "token": house.folder / "token", "organizer": ORGANIZER, "event": cinema.event,
-        "item": cinema.redemption, "date": cinema.redemption_date, "type": gold, "data": wallet.data,
-        "alipay": running.addresses["gateway"], **who,
-    }  # fmt: skip
-    text = SHOP
-    for name, value in known.items():
-        text = text.replace(f"@{name}@", str(value))
-    (folder / "screen.toml").write_text(text, encoding="utf-8")
-    file = folder / "gateway.toml"
-    file.write_text('data = "data"\nmerchants = ["screen.toml"]\n', encoding="utf-8")
-    made = Gateway(Path(folder), create_app(file), {"alipay": running})
+    wallet = start(AlipaySimulator(folder / "alipay"))
+    file = write_shop(folder, cinema, wallet, gold=gold)
+    made = Gateway(Path(folder), create_app(file), {"alipay": wallet})
     sync_products(made.parts.engine, "screen")
     yield made
     made.stop()
@@ -149,3 +92,15 @@ def test_the_last_ticket_is_refused_to_the_second_and_nothing_of_his_is_held(gat
     assert second.status_code == 409, second.get_json()
     assert second.get_json()["type"].endswith("out-of-stock")
     assert (cinema.left("last2"), cinema.balance(card)) == (0, "45.00")
+
+
+def test_the_day_is_reconciled_with_the_ticket_system_s_own_books(gateway: Gateway) -> None:
+    """After an evening with a voucher, a gift card, tickets and a refund nothing differs, and nothing was skipped."""
+    results = reconcile_day(gateway.parts.engine, "screen", TODAY)
+    tickets = {result.hook: result for result in results if result.connection == "tickets"}
+    assert {"order_statement", "coupon_statement"} <= tickets.keys()
+    for name in ("order_statement", "coupon_statement"):
+        found = tickets[name]
+        assert not found.unavailable and found.rows >= 2, name
+        assert found.differences == [], (name, [each.to_json() for each in found.differences])
+        assert found.our_amount == found.their_amount

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from gateway.sdk import AdapterError, Declined, DeclineReason, Done, NotFound, OutcomeUnknown
+from plugins.pretix.cinema import Api, Cinema
+from plugins.pretix.ground import Pretix
 from plugins.pretix.protocol import order_code
-from tests.plugins.pretix.cinema import Api, Cinema
-from tests.plugins.pretix.ground import Pretix
 from tests.plugins.pretix.kit import House, asked, call, key, line, sale, use, used
 
 
@@ -98,7 +98,7 @@ def test_the_last_seat_is_sold_to_one(house: House, cinema: Cinema) -> None:
     """Five checkouts want the last place: one has it, four are told so, nobody stands in front of a taken seat."""
     request = house.reserve("last")
     keys = [key() for _ in range(5)]
-    answers = together(5, lambda n: house.adapter.stock_reserve(request, call(keys[n], seconds=20)))
+    answers = together(5, lambda n: house.adapter.stock_reserve(request, call(keys[n])))
     settled = [settle(house, keys[n], request) if isinstance(a, AdapterError) else a for n, a in enumerate(answers)]
     assert sum(isinstance(each, Done) for each in settled) == 1
     assert cinema.left("last") == 0
@@ -112,12 +112,12 @@ def settle(house: House, of: str, request: Any) -> Any:
 def test_one_voucher_by_five_checkouts_is_redeemed_once(house: House, cinema: Cinema) -> None:
     code = cinema.voucher()
     request, keys = use(code, 1000), [key() for _ in range(5)]
-    answers = together(5, lambda n: house.adapter.coupon_reserve(request, call(keys[n], seconds=20)))
+    answers = together(5, lambda n: house.adapter.coupon_reserve(request, call(keys[n])))
     winners = [keys[n] for n, each in enumerate(answers) if isinstance(each, Done)]
     assert len(winners) <= 1
     for winner in winners:
         confirm = key()
-        done = together(4, lambda _: house.adapter.coupon_confirm(used(request, winner), call(confirm, seconds=20)))  # noqa: B023
+        done = together(4, lambda _: house.adapter.coupon_confirm(used(request, winner), call(confirm)))  # noqa: B023
         assert any(isinstance(each, Done) for each in done)
     assert cinema.redeemed(code) == len(winners)
 
@@ -125,7 +125,7 @@ def test_one_voucher_by_five_checkouts_is_redeemed_once(house: House, cinema: Ci
 def test_one_gift_card_by_two_sales_pays_one(house: House, cinema: Cinema) -> None:
     code = cinema.gift_card("50.00")
     request, keys = use(code, 4000), [key() for _ in range(4)]
-    answers = together(4, lambda n: house.adapter.coupon_reserve(request, call(keys[n], seconds=20)))
+    answers = together(4, lambda n: house.adapter.coupon_reserve(request, call(keys[n])))
     assert sum(isinstance(each, Done) for each in answers) == 1
     assert cinema.balance(code) == "10.00"
 
@@ -133,7 +133,7 @@ def test_one_gift_card_by_two_sales_pays_one(house: House, cinema: Cinema) -> No
 def test_one_sale_sent_four_times_at_once_is_one_order(house: House, cinema: Cinema) -> None:
     """What a second worker, or the network, may do: the order's code is unique, also side by side."""
     order, posted = sale(line(cinema.sku("eight"), 1, 4500)), key()
-    answers = together(4, lambda n: house.adapter.order_post(order, call(posted, seconds=20, attempt=n + 1)))
+    answers = together(4, lambda n: house.adapter.order_post(order, call(posted, attempt=n + 1)))
     assert any(isinstance(each, Done) for each in answers)
     assert cinema.left("eight") == 4
 
@@ -148,7 +148,7 @@ def test_killed_in_the_middle_of_a_sale_it_is_sold_once_or_not_at_all(
     sent again, it is there once, though the idempotency key of the died request stays locked."""
     for wait in (0.02, 0.15, 0.4):
         request, made, posted = house.reserve("nine"), key(), key()
-        assert isinstance(house.adapter.stock_reserve(request, call(made, seconds=20)), Done)
+        assert isinstance(house.adapter.stock_reserve(request, call(made)), Done)
         order = sale(line(cinema.sku("nine"), 1, 4500), order_no=request.order_no)
         with ThreadPoolExecutor(1) as pool:
             sent = pool.submit(together, 1, lambda _: house.adapter.order_post(order, call(posted)))  # noqa: B023
@@ -159,7 +159,7 @@ def test_killed_in_the_middle_of_a_sale_it_is_sold_once_or_not_at_all(
         assert isinstance(first, Done | AdapterError)
         found = house.adapter.order_query(asked("order_post", posted, order))
         assert isinstance(found, Done) or not isinstance(first, Done)
-        again = house.adapter.order_post(order, call(posted, attempt=2, seconds=20))
+        again = house.adapter.order_post(order, call(posted, attempt=2))
         assert isinstance(again, Done)
         assert len([row for row in cinema.orders() if row["api_meta"].get("key") == posted]) == 1
     assert cinema.left("nine") == 2
@@ -177,7 +177,7 @@ def test_a_gift_card_s_debit_whose_answer_is_lost_is_found_and_not_made_twice(
     finally:
         pretix.freeze(False)
     time.sleep(1.0)
-    again = house.adapter.coupon_reserve(request, call(made, attempt=2, seconds=20))
+    again = house.adapter.coupon_reserve(request, call(made, attempt=2))
     assert isinstance(again, Done)
     assert cinema.balance(code) == "30.00"
 

@@ -120,3 +120,14 @@ def test_the_least_that_a_quota_leaves_is_what_may_be_promised() -> None:
     level = mapping.level_of(mapping.Sku(1, None, 7), quotas, "s", NOW)
     assert level is not None and level.available == Decimal(3)
     assert mapping.level_of(mapping.Sku(2, None, 7), quotas, "s", NOW) is None
+
+
+def test_what_others_write_on_an_order_is_not_taken_for_ours_and_spoilt_words_of_ours_are_refused() -> None:
+    """Another program's notes must not break a day's statement; a torn answer must not post a tender of its own."""
+    order = RECORDED["order"]
+    assert p.read_order({**order, "api_meta": {"lines": {"a": 1}, "tenders": "none"}}).meta == {}
+    ours = {"kind": "sale", "lines": [["1", 2]], "tenders": [["cash", 9000, ""]]}
+    assert p.read_order({**order, "api_meta": ours}).meta == ours
+    for spoilt in ({"lines": [["1"]]}, {"lines": "1"}, {"tenders": [["cash", "9000", ""]]}, {"tenders": [None]}):
+        with pytest.raises(p.ParseError):
+            p.read_order({**order, "api_meta": {**ours, **spoilt}})

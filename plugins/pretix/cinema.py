@@ -10,6 +10,8 @@ from typing import Any
 import requests
 
 ORGANIZER = "screen"
+#: The showings of a cinema of the conformance suite.
+FILM, SOLD_OUT = "film", "sold out"
 #: Where vouchers are held and redeemed: a product that costs nothing, on a date that nobody can buy.
 FAR_AWAY = "2035-01-01T00:00:00Z"
 
@@ -20,13 +22,14 @@ class Api:
 
     base: str
     token: str
+    organizer: str = ORGANIZER
     session: requests.Session = field(default_factory=requests.Session)
 
-    def ask(self, method: str, path: str, body: Any = None, key: str = "", timeout: float = 20.0) -> requests.Response:
+    def ask(self, method: str, path: str, body: Any = None, key: str = "", timeout: float = 120.0) -> requests.Response:
         headers = {"Authorization": f"Token {self.token}"}
         if key:
             headers["X-Idempotency-Key"] = key
-        url = f"{self.base}/api/v1/organizers/{ORGANIZER}/{path}"
+        url = f"{self.base}/api/v1/organizers/{self.organizer}/{path}"
         return self.session.request(method, url, json=body, headers=headers, timeout=timeout)
 
     def get(self, path: str) -> Any:

@@ -24,11 +24,11 @@ from typing import Any, Self
 import requests
 
 from gateway.testing.postgres import PostgresServer
-from tests.plugins.pretix.cinema import ORGANIZER, Api
+from plugins.pretix.cinema import ORGANIZER, Api
 
 VERSION = "2026.8.0"
-HOME = Path(__file__).parents[3] / "var" / "real" / "pretix"
-INSTALL_S, MIGRATE_S, START_S = 900, 900, 60
+HOME = Path(__file__).parents[2] / "var" / "real" / "pretix"
+INSTALL_S, MIGRATE_S, START_S = 900, 1800, 300
 #: Run by pretix's own shell: what its API cannot make, an organizer and a token with all rights.
 FIRST = f"""
 from django_scopes import scopes_disabled
@@ -54,12 +54,12 @@ def install() -> Path:
     if mark.exists():
         return python
     shutil.rmtree(HOME / "venv", ignore_errors=True)
-    subprocess.run([sys.executable, "-m", "venv", str(HOME / "venv")], check=True, timeout=120)
+    subprocess.run([sys.executable, "-m", "venv", str(HOME / "venv")], check=True, timeout=120)  # noqa: S603 - our own command
     uv = Path(sys.executable).parent / "uv"
     pip = ("-m", "pip", "install", "--quiet")
     command = [str(uv), "pip", "install", "--quiet", "--python", str(python)] if uv.exists() else [str(python), *pip]
     words = [*command, f"pretix=={VERSION}", "gunicorn"]
-    done = subprocess.run(words, timeout=INSTALL_S, capture_output=True, text=True)
+    done = subprocess.run(words, timeout=INSTALL_S, capture_output=True, text=True)  # noqa: S603 - our own command
     if done.returncode:
         said = done.stderr.strip()[-800:]
         raise GroundError(f"pretix {VERSION} cannot be installed; is the package registry reached?\n{said}")
@@ -101,15 +101,20 @@ class Pretix:
         return f"http://127.0.0.1:{self.port}"
 
     @property
+    def database(self) -> str:
+        """The address of its database, for psycopg."""
+        return self._database
+
+    @property
     def api(self) -> Api:
         return Api(self.url, self.token)
 
     def start(self) -> None:
         """Start the web server and wait until it answers."""
-        where = ("-b", f"127.0.0.1:{self.port}")
+        options = ("-b", f"127.0.0.1:{self.port}", "-t", "300", "--preload", "-w", str(self.workers))
         with (self.folder / "pretix.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [self._python, "-m", "gunicorn", *where, "--preload", "-w", str(self.workers), "pretix.wsgi"],
+            self._process = subprocess.Popen(  # noqa: S603 - our own command
+                [self._python, "-m", "gunicorn", *options, "pretix.wsgi"],
                 env=self._environment, stdout=log, stderr=log, cwd=self.folder, start_new_session=True,
             )  # fmt: skip
         end = time.monotonic() + START_S
@@ -189,7 +194,7 @@ class Pretix:
         self.token = str(json.loads(note.read_text(encoding="utf-8"))["token"])
 
     def _run(self, *arguments: str) -> str:
-        done = subprocess.run(
+        done = subprocess.run(  # noqa: S603 - our own command
             [self._python, *arguments], env=self._environment, cwd=self.folder, timeout=MIGRATE_S,
             capture_output=True, text=True,
         )  # fmt: skip
@@ -199,7 +204,7 @@ class Pretix:
 
     def _tool(self, name: str, *arguments: str) -> None:
         tool: Any = self._postgres._bin / name
-        done = subprocess.run(
+        done = subprocess.run(  # noqa: S603 - our own command
             [tool, "-h", self._place, "-U", "postgres", *arguments], timeout=MIGRATE_S, capture_output=True, text=True
         )
         if done.returncode:
@@ -209,7 +214,7 @@ class Pretix:
 def main() -> None:
     """Install and migrate, so that no test has to wait for it."""
     with tempfile.TemporaryDirectory() as folder, Pretix(Path(folder)) as running:
-        print(f"pretix {VERSION} answers at {running.url}; it is stopped again")
+        sys.stdout.write(f"pretix {VERSION} answers at {running.url}; it is stopped again\n")
 
 
 if __name__ == "__main__":
