@@ -64,7 +64,7 @@ from gateway.sdk import (
     ValueUntopup,
     hookimpl,
 )
-from plugins.house import books, coupons, members, stock
+from plugins.house import accounts, books, coupons, members, stock
 from plugins.house.ledger import Book, Entry
 from plugins.house.schema import MIGRATIONS
 
@@ -106,7 +106,7 @@ class HouseAdapter(EmbeddedAdapter):
 
     name: ClassVar[str] = "house"
     Settings = HouseSettings
-    migrations = MIGRATIONS
+    migrations = (*MIGRATIONS, accounts.MIGRATION)
     about = AdapterTraits(exclusive_writer=True, freshness=Freshness.IMMEDIATE)
     traits: ClassVar[Mapping[str, Traits]] = {}
 
@@ -122,12 +122,18 @@ class HouseAdapter(EmbeddedAdapter):
             raise Misconfigured("a change of the house needs the engine's transaction")
         return Book(self.context.merchant, call.tx, int(self.context.clock().timestamp() * 1000))
 
+    def _value(self, account: str, call: Call) -> members.StoredValue:
+        """The purse of this name: a member's stored value, or what a customer owes."""
+        kind = accounts.Accounts if account.startswith(accounts.PREFIX) else members.StoredValue
+        return kind(self._book(call))
+
     def _now(self) -> datetime:
         return self.context.clock()
 
     def discrepancies(self, tx: Transaction) -> Sequence[str]:
         """Accounts that are not what the ledger says."""
-        return books.discrepancies(tx, self.context.merchant)
+        merchant = self.context.merchant
+        return [*books.discrepancies(tx, merchant), *accounts.discrepancies(tx, merchant)]
 
     def check(self) -> None:
         self._read(lambda tx: tx.one("SELECT COUNT(*) AS n FROM house_members"))
@@ -188,28 +194,28 @@ class HouseAdapter(EmbeddedAdapter):
 
     @hookimpl
     def value_reserve(self, request: ValueReserve, call: Call) -> Change:
-        return self._refusing(call, lambda: members.StoredValue(self._book(call)).reserve(request, call))
+        return self._refusing(call, lambda: self._value(request.account, call).reserve(request, call))
 
     @hookimpl
     def value_confirm(self, request: ValueHeld, call: Call) -> Change:
-        return members.StoredValue(self._book(call)).confirm(request, call)
+        return self._value(request.account, call).confirm(request, call)
 
     @hookimpl
     def value_cancel(self, request: ValueHeld, call: Call) -> Change:
-        return members.StoredValue(self._book(call)).cancel(request, call)
+        return self._value(request.account, call).cancel(request, call)
 
     @hookimpl
     def value_return(self, request: ValueReturn, call: Call) -> Change:
-        return members.StoredValue(self._book(call)).give_back(request, call)
+        return self._value(request.account, call).give_back(request, call)
 
     @hookimpl
     def value_topup(self, request: ValueTopup, call: Call) -> Change:
-        pay_in = members.StoredValue(self._book(call)).pay_in
+        pay_in = self._value(request.account, call).pay_in
         return self._refusing(call, lambda: pay_in(request.account, request.value, call, request.site, +1))
 
     @hookimpl
     def value_untopup(self, request: ValueUntopup, call: Call) -> Change:
-        pay_in = members.StoredValue(self._book(call)).pay_in
+        pay_in = self._value(request.account, call).pay_in
         key = request.original.key
         return self._refusing(call, lambda: pay_in(request.account, request.value, call, request.site, -1, key))
 

@@ -33,17 +33,29 @@ from gateway.sdk import (
     ValueTopup,
 )
 from gateway.testing import Far, Made, Profile
+from plugins.house.accounts import PREFIX
 from plugins.house.adapter import HouseAdapter
 from plugins.house.importing import check, put
 
-MEMBER, PHONE, PASS = "mem", "13800001001", "PASS"
+MEMBER, PHONE, PASS, CARD = "mem", "13800001001", "PASS", "CARD"
 _FIRST_DAY = {
     "products": [{"sku": "A", "name": "鲜肉包", "unit_amount": 300}, {"sku": "B", "name": "豆浆", "unit_amount": 250}],
     "stock": [{"store_id": "S1", "sku": "A", "quantity": "1000"}, {"store_id": "S2", "sku": "A", "quantity": "10"}],
     "members": [
-        {"ref": MEMBER, "name": "王小姐", "tier": "gold", "phone": PHONE, "points": 100_000, "real_amount": 1_000_000}
+        {
+            "ref": MEMBER,
+            "name": "王小姐",
+            "tier": "gold",
+            "phone": PHONE,
+            "points": 100_000,
+            "real_amount": 1_000_000,
+            "account_limit_amount": 50_000,
+        }
     ],
-    "coupons": [{"code": PASS, "kind": "count_pass", "title": "次卡", "count": 1000, "member_ref": MEMBER}],
+    "coupons": [
+        {"code": PASS, "kind": "count_pass", "title": "次卡", "count": 1000, "member_ref": MEMBER},
+        {"code": CARD, "kind": "gift_card", "title": "礼品卡", "balance_amount": 10_000},
+    ],
 }
 #: What the books show, by name: each a sum over one of the house's tables.
 _SUMS = {
@@ -56,6 +68,7 @@ _SUMS = {
     "uses held": "SELECT SUM(held) AS n FROM house_coupons",
     "uses": "SELECT SUM(used) AS n FROM house_coupons",
     "balances": "SELECT SUM(balance) AS n FROM house_coupons",
+    "owed": "SELECT SUM(owed) AS n FROM house_accounts",
     "on hand in S1": "SELECT SUM(on_hand) AS n FROM house_stock WHERE store_id = 'S1'",
     "on hand in S2": "SELECT SUM(on_hand) AS n FROM house_stock WHERE store_id = 'S2'",
     "reserved": "SELECT SUM(reserved) AS n FROM house_stock",
@@ -117,14 +130,7 @@ class HouseProfile(Profile):
         return PointsEarn(member_ref=MEMBER, points=50, basis_amount=5000, order_no=far.number("W"), site=far.site())
 
     def value_reserve(self, far: Far) -> Any:
-        return ValueReserve(
-            account=MEMBER,
-            amount=1000,
-            order=ValueOrder.REAL_FIRST,
-            order_no=far.number("W"),
-            site=far.site(),
-            ttl_s=600,
-        )
+        return _value(far, MEMBER, 1000)
 
     def value_topup(self, far: Far) -> Any:
         return ValueTopup(account=MEMBER, value=Value(real=1000), site=far.site())
@@ -133,7 +139,7 @@ class HouseProfile(Profile):
         return CouponIssue(template="PASS5", count=5, member_ref=MEMBER)
 
     def coupon_reserve(self, far: Far) -> Any:
-        return CouponUse(code=PASS, count=2, amount=600, order_no=far.number("W"), site=far.site(), ttl_s=600)
+        return _use(far, PASS, 600, 2)
 
     def reward_send(self, far: Far) -> Any:
         return RewardSend(kind="red_envelope", amount=500, order_no=far.number("W"), site=far.site(), member_ref=MEMBER)
@@ -174,6 +180,12 @@ class HouseProfile(Profile):
             yield "insufficient_points", _points(far, 900_000_000)
         if hook == "stock_reserve":
             yield "out_of_stock", _goods(far, 900_000)
+        if hook == "value_reserve":
+            yield "insufficient_value", _value(far, MEMBER, 900_000_000)
+            yield "limit_exceeded", _value(far, f"{PREFIX}{MEMBER}", 50_001)
+            yield "limit_exceeded", _value(far, f"{PREFIX}nobody", 1)
+        if hook == "coupon_reserve":
+            yield "coupon_exhausted", _use(far, CARD, 10_001)
 
 
 def _phone(far: Far) -> Identity:
@@ -184,6 +196,21 @@ def _points(far: Far, points: int) -> PointsReserve:
     return PointsReserve(
         member_ref=MEMBER, points=points, amount=points, order_no=far.number("W"), site=far.site(), ttl_s=600
     )
+
+
+def _value(far: Far, account: str, amount: int) -> ValueReserve:
+    return ValueReserve(
+        account=account,
+        amount=amount,
+        order=ValueOrder.REAL_FIRST,
+        order_no=far.number("W"),
+        site=far.site(),
+        ttl_s=600,
+    )
+
+
+def _use(far: Far, code: str, amount: int, count: int = 1) -> CouponUse:
+    return CouponUse(code=code, count=count, amount=amount, order_no=far.number("W"), site=far.site(), ttl_s=600)
 
 
 def _goods(far: Far, quantity: int) -> StockReserve:

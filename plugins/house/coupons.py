@@ -65,20 +65,26 @@ class Coupons:
         return row_of(self.book.tx, self.book.merchant, code)
 
     def _count(self, code: str, available: int, held: int, used: int) -> bool:
+        """Move uses; what is held or used may always come to its end, also of a coupon that is void or over by now."""
         sql = (
             "UPDATE house_coupons SET available = available + :available, held = held + :held, used = used + :used"
-            " WHERE merchant = :merchant AND code = :code AND voided = 0 AND available + :available >= 0"
-            " AND (expires IS NULL OR expires > :now OR :available > 0 OR :held < 0)"
+            " WHERE merchant = :merchant AND code = :code AND available + :available >= 0"
+            " AND (:available >= 0 OR (voided = 0 AND (expires IS NULL OR expires > :now)))"
         )
         row = {"available": available, "held": held, "used": used, "now": self.book.now}
         return self.book.tx.execute(sql, {**row, "merchant": self.book.merchant, "code": code}) == 1
 
-    def _balance(self, code: str, amount: int) -> bool:
+    def _balance(self, code: str, amount: int, *, spends: bool = False) -> bool:
+        """Move money on a card. Only spending needs a card that is good: a refund reaches one that is void or over."""
         sql = (
             "UPDATE house_coupons SET balance = balance + :amount WHERE merchant = :merchant AND code = :code"
-            " AND voided = 0 AND balance + :amount >= 0"
+            " AND balance + :amount >= 0"
         )
-        return self.book.tx.execute(sql, {"amount": amount, "merchant": self.book.merchant, "code": code}) == 1
+        row: dict[str, Any] = {"amount": amount, "merchant": self.book.merchant, "code": code}
+        if spends:
+            sql += " AND voided = 0 AND (expires IS NULL OR expires > :now)"
+            row["now"] = self.book.now
+        return self.book.tx.execute(sql, row) == 1
 
     def _by_balance(self, code: str) -> bool | None:
         row = self._row(code)
@@ -91,7 +97,7 @@ class Coupons:
         if not self.book.write(call, "coupon_reserve", request.code, request.amount, request.site, count=request.count):
             return Done(ref=call.key, amount=request.amount, replayed=True)
         taken = (
-            self._balance(request.code, -request.amount)
+            self._balance(request.code, -request.amount, spends=True)
             if by_balance
             else self._count(request.code, -request.count, request.count, 0)
         )

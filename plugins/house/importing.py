@@ -1,8 +1,8 @@
 """What a merchant puts into the house's books at the start: articles, stock, members, coupons, from one file.
 
 The file is TOML or JSON with the lists ``products``, ``stock``, ``members`` and ``coupons``. Importing again changes
-articles and stock to what the file says, and leaves members and coupons that are there as they are: their balances
-belong to the ledger.
+articles, stock and the limits of accounts to what the file says, and leaves members and coupons that are there as they
+are: their balances belong to the ledger.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
 from gateway.sdk import CouponKind, Identity, IdentityType, Secret, Transaction
-from plugins.house import coupons, members, stock
+from plugins.house import accounts, coupons, members, stock
 from plugins.house.adapter import insert_identity, insert_member
 
 _MOST = 999_999_999_999
@@ -62,7 +62,10 @@ class StockRow(_Strict):
 
 
 class MemberRow(_Strict):
-    """A member and what he is recognised by; points and stored value as they stand at the start."""
+    """A member and what he is recognised by; points and stored value as they stand at the start.
+
+    ``account_limit_amount`` is how much he may owe; without it nothing can be put on account.
+    """
 
     ref = _text(required=True)
     name = fields.String(load_default="")
@@ -75,6 +78,7 @@ class MemberRow(_Strict):
     real_amount = _amount(load_default=0)
     gift_amount = _amount(load_default=0)
     prepaid_amount = _amount(load_default=0)
+    account_limit_amount = _amount()
 
 
 class CouponRow(_Strict):
@@ -164,3 +168,5 @@ def _put_member(tx: Transaction, merchant: str, row: Mapping[str, Any]) -> None:
         if row.get(kind.value):
             digest = members.digest_of(Identity(type=kind, value=Secret(row[kind.value])), merchant)
             insert_identity(tx, merchant, row["ref"], kind.value, digest)
+    if "account_limit_amount" in row:
+        accounts.insert_account(tx, merchant, row["ref"], row["account_limit_amount"])

@@ -51,7 +51,6 @@ from gateway.store.port import Database, open_database
 from gateway.testing.context import build
 from plugins.house import coupons, members, stock
 from plugins.house.adapter import HouseAdapter, insert_identity, insert_member
-from plugins.house.schema import MIGRATIONS
 
 SITE = Site(store_id="s1", business_date=date(2026, 11, 22))
 PHONE = Identity(type=IdentityType.PHONE, value=Secret("13800001001"))
@@ -62,7 +61,7 @@ class Books:
 
     def __init__(self, folder: Path) -> None:
         self.database: Database = open_database(f"sqlite:///{folder / 'house.db'}")
-        migrate(self.database, [Migration(*pair) for pair in MIGRATIONS])
+        migrate(self.database, [Migration(*pair) for pair in HouseAdapter.migrations])
         adapter = build(HouseAdapter, {"tiers": {"gold": 9500}}, folder, merchant="m1")
         context = type(adapter.context)(**{**_fields(adapter.context), "database": self.database})
         self.adapter = HouseAdapter(context)
@@ -280,3 +279,33 @@ def test_the_statement_tells_what_moved(books: Books) -> None:
     page = books.adapter.points_statement(request=StatementRequest(business_date=SITE.business_date))
     assert [(row.kind, row.amount, row.original_ref) for row in page.items] == [("spend", -300, key)]
     assert json.dumps([row.ref for row in page.items]) == '["mem"]'
+
+
+def test_a_card_that_is_void_or_over_is_not_spent_and_still_gets_its_refund(books: Books) -> None:
+    use = CouponUse(code="CARD", count=1, amount=3_000, order_no="o", site=SITE, ttl_s=60)
+    _, held = books.change(books.adapter.coupon_reserve, use)
+    for change in ("voided = 1", "voided = 0, expires = 1"):
+        books.database.tx(
+            lambda tx, change=change: tx.execute(f"UPDATE house_coupons SET {change} WHERE code = 'CARD'")
+        )
+        refused, _ = books.change(books.adapter.coupon_reserve, use)
+        assert isinstance(refused, Declined) and refused.reason == DeclineReason.COUPON_EXHAUSTED
+    back = CouponRestore(original=original(held), code="CARD", count=1, amount=3_000, site=SITE)
+    assert isinstance(books.change(books.adapter.coupon_restore, back)[0], Done)
+    assert books.database.read(lambda tx: coupons.row_of(tx, "m1", "CARD"))["balance"] == 5_000
+
+
+def test_a_hold_on_a_pass_that_is_voided_meanwhile_still_comes_to_its_end(books: Books) -> None:
+    """Else the use would stay held for ever: neither used nor given back."""
+    use = CouponUse(code="PASS", count=2, amount=600, order_no="o", site=SITE, ttl_s=60)
+    _, first = books.change(books.adapter.coupon_reserve, use)
+    _, second = books.change(books.adapter.coupon_reserve, use)
+    books.database.tx(lambda tx: tx.execute("UPDATE house_coupons SET voided = 1 WHERE code = 'PASS'"))
+    books.change(
+        books.adapter.coupon_confirm, CouponHeld(original=original(first), code="PASS", count=2, amount=600, site=SITE)
+    )
+    books.change(
+        books.adapter.coupon_cancel, CouponHeld(original=original(second), code="PASS", count=2, amount=600, site=SITE)
+    )
+    row = books.database.read(lambda tx: coupons.row_of(tx, "m1", "PASS"))
+    assert (row["available"], row["held"], row["used"]) == (3, 0, 2)
