@@ -52,6 +52,7 @@ setup(
         "mysql": ["PyMySQL>=1.1,<2"],
         "mssql": ["python-tds>=1.16,<2"],
         "serial": ["pyserial>=3.5,<4"],
+        "mutation": ["mutmut>=3.8.1,<3.9"],
         "test": [
             "apsw>=3.50",
             "asyncssh>=2.20",

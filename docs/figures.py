@@ -77,22 +77,42 @@ def hidden(page: str, folder: Path = FOLDER) -> list[Line]:
 def _tables(runs: Mapping[str, Sequence[Line]]) -> Iterator[str]:
     groups: dict[tuple[str, str], list[Line]] = {}
     for name, lines in sorted(runs.items()):
-        for line in lines:
+        for line in lines if name != "mutation" else ():
             groups.setdefault((name, str(line.get("variant", ""))), []).append(line)
     yield ""
     if not groups:
         yield "No long run has been written down yet."
         yield ""
-        return
+    else:
+        yield from _counts(groups)
+    yield from _mutants(runs.get("mutation", ()))
+    wrong = [line for lines in runs.values() for line in lines if line["violations"]]
+    if wrong:
+        yield from _violations(wrong)
+
+
+def _counts(groups: Mapping[tuple[str, str], Sequence[Line]]) -> Iterator[str]:
     yield "| What | Count | Violations | Without one since | Seeds | Hours | Commits | Last run |"
     yield "|---|---|---|---|---|---|---|---|"
     yield from (_row(name, variant, lines) for (name, variant), lines in groups.items())
     yield ""
     yield "Last commands: " + "; ".join(f"{name} `{lines[-1]['command']}`" for (name, _), lines in groups.items()) + "."
     yield ""
-    wrong = [line for lines in runs.values() for line in lines if line["violations"]]
-    if wrong:
-        yield from _violations(wrong)
+
+
+def _mutants(lines: Sequence[Line]) -> Iterator[str]:
+    """The last run of each group of rules: earlier ones were of other code or other tests."""
+    last = {str(line["variant"]): line for line in lines}
+    if not last:
+        return
+    yield "| Changed on purpose | Changes | Noticed | No difference | Missed | Noticed of the rest | Commit | Run |"
+    yield "|---|---|---|---|---|---|---|---|"
+    for name, line in sorted(last.items()):
+        same, noticed = line["equivalent"], line["killed"]
+        share = f"{100 * noticed / max(line['count'] - same, 1):.1f} %"
+        figures = f"{line['count']:,} | {noticed:,} | {same} | {len(line['survivors'])} | {share}"
+        yield f"| {name} | {figures} | {_commits([line])} | {str(line['at'])[:10]} |"
+    yield ""
 
 
 def _row(name: str, variant: str, lines: Sequence[Line]) -> str:

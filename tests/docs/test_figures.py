@@ -60,6 +60,18 @@ def test_a_line_added_later_does_not_break_the_page_but_a_violation_does(folder:
     assert [line["seed"] for line in figures.hidden(page, folder)] == [210]
 
 
+def test_of_changed_rules_only_the_last_run_of_a_group_is_told(folder: Path) -> None:
+    """Added up, runs of the same changes would look like more of them; a share below the bound stays to be seen."""
+    for killed, violations in ((90, 8), (97, 0)):
+        own = {"variant": "money", "killed": killed, "equivalent": 2, "survivors": ["x"] * (98 - killed)}
+        own |= {"error": "91.8 % killed"} if violations else {}
+        evidence.append("mutation", command="make mutation", count=100, violations=violations, seconds=1, **own)
+    text = figures.block(figures.files(folder), folder)
+    assert "| money | 100 | 97 | 2 | 1 | 99.0 % |" in text
+    assert text.count("| money |") == 1
+    assert "| 8 | 91.8 % killed |" in text
+
+
 def test_a_line_that_a_kill_cut_short_is_passed_over(folder: Path) -> None:
     """A machine that lost its power must not stop the next run from going on."""
     ran(1, 5)

@@ -13,7 +13,7 @@ from gateway.engine.pursue import Pursuit, Way
 from gateway.hookspecs import FAMILY_OF
 
 #: The moment at which rules are asked, in milliseconds.
-NOW = 10_000_000
+NOW = 10_000_000_000
 TIMING = Timing()
 #: From the commit of an intent until what was sent can no longer arrive: the call, half of it, the flight, a twentieth.
 QUIET = 10_000 + 5_000 + 60_000 + 3_000

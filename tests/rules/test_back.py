@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.domain.traits import Traits
-from gateway.engine.model import Decision, Kind, OpState, State
+from gateway.engine.model import Decision, Kind, OpState, State, Timing
 from tests.rules.kit import NOW, QUIET, SLOWLY, ask, decided, far_of, leg, op, sale, send, system, task
 
 CHARGE, QUERY, REVERSE, REFUND = "payment_charge", "payment_query", "payment_reverse", "payment_refund"
@@ -250,6 +250,68 @@ def test_a_hold_that_may_have_come_late_is_let_go_once_more() -> None:
     unknown = [lost, let_go(OpState.UNKNOWN, first_sent=NOW)]
     case = Decision(State.FAILED, wake_at=SLOWLY, tasks=[UNDO_FAILED])
     assert decided(sale(State.FAILED, STOCK), unknown, BLIND) == case
+
+
+def test_a_second_cancel_that_does_not_end_is_a_persons_case() -> None:
+    """The item stays held for nobody until somebody looks."""
+    sent = NOW - 10**6
+    lost, saga = held(OpState.UNKNOWN, first_sent=sent, last_sent=sent), sale(State.FAILED, STOCK)
+    young, old = (let_go(OpState.UNKNOWN, first_sent=NOW - ago) for ago in (479_999, 480_000))
+    assert decided(saga, [lost, young], FAR) == Decision(State.FAILED, [ask(young, "store")])
+    assert decided(saga, [lost, old], FAR) == Decision(State.FAILED, [ask(old, "store")], tasks=[UNDO_FAILED])
+    done = let_go(first_sent=sent)
+    again = Decision(State.FAILED, [send("stock_cancel", "stock:1", 1, connection="store")])
+    assert decided(saga, [lost, done], FAR) == again, "the first one ended, however long ago"
+
+
+def test_a_reversal_during_the_watch_that_does_not_end_is_a_persons_case() -> None:
+    watching = sale(State.FAILED, PAY)
+    declined = paid(OpState.DECLINED, first_sent=NOW)
+    looks = NOW + FIRST_LOOK
+    for state in (OpState.OK, OpState.DECLINED, OpState.GONE):
+        ended = op(REVERSE, state, "pay:1", first_sent=NOW - 480_000)
+        assert decided(watching, [declined, ended], FAR) == Decision(State.FAILED, wake_at=looks)
+    for state in (OpState.UNKNOWN, OpState.NOT_SENT):
+        young, old = (op(REVERSE, state, "pay:1", first_sent=NOW - ago) for ago in (479_999, 480_000))
+        assert decided(watching, [declined, young], FAR) == Decision(State.FAILED, wake_at=looks)
+        assert decided(watching, [declined, old], FAR) == Decision(State.FAILED, wake_at=looks, tasks=[LATE])
+
+
+# --- not for ever ----------------------------------------------------------------------------------------------------
+
+TAIL = 604_800_000
+
+
+def test_what_an_ended_checkout_still_tries_ends_after_a_week() -> None:
+    """A system that was taken out of service would be asked for years; the open case is a person's alone."""
+    saga = sale(State.FAILED, PAY, progress={"late": True})
+    there = paid(outcome={"asked": NOW}, first_sent=NOW - TAIL)
+    young, old = (op(REVERSE, OpState.UNKNOWN, "pay:1", first_sent=NOW - TAIL + more) for more in (1, 0))
+    assert decided(saga, [there, young], FAR) == Decision(State.FAILED, [ask(young)], tasks=[LATE])
+    assert decided(saga, [there, old], FAR) == Decision(State.FAILED, wake_at=SLOWLY, tasks=[LATE])
+    assert decided(saga, [there], FAR) == Decision(State.FAILED, [send(REVERSE, "pay:1")]), "what is new is begun"
+
+
+def test_one_that_is_too_old_does_not_stop_the_others() -> None:
+    saga = sale(State.FAILED, PAY, SECOND, progress={"late": True})
+    rows = [
+        paid(outcome={"asked": NOW}, first_sent=NOW - TAIL),
+        op(REVERSE, OpState.UNKNOWN, "pay:1", first_sent=NOW - TAIL),
+        paid(OpState.GONE, "pay:2", first_sent=NOW - FIRST_LOOK),
+    ]
+    assert decided(saga, rows, FAR) == Decision(State.FAILED, [ask(rows[2])], tasks=[LATE])
+
+
+def test_without_a_case_what_is_too_old_wakes_nobody() -> None:
+    given = Timing(watch=10 * TAIL)
+    old = paid(OpState.GONE, first_sent=NOW - 5 * TAIL, outcome={"asked": NOW - 4 * TAIL})
+    assert decided(sale(State.FAILED, PAY), [old], FAR, timing=given) == Decision(State.FAILED)
+
+
+def test_a_checkout_under_way_is_never_too_old() -> None:
+    old = op(REVERSE, OpState.UNKNOWN, "pay:1", first_sent=NOW - TAIL)
+    rows = [paid(first_sent=NOW - TAIL), old]
+    assert decided(closing(PAY), rows, FAR) == Decision(State.CLOSING, [ask(old)], tasks=[NOT_CLOSED])
 
 
 def test_a_completed_checkout_looks_for_late_money_of_the_tenders_it_declined() -> None:

@@ -269,6 +269,16 @@ def test_held_money_is_released_not_reversed() -> None:
     assert not closer(unreleasable, authorized).can_undo(held, authorized)
 
 
+def test_held_money_that_was_taken_is_refunded() -> None:
+    """It is no longer held: a release or a reversal of it would be refused, or take back what was never asked."""
+    capture = "payment_capture"
+    taken, captured = leg(pay=capture), charge(OpState.OK, capture)
+    far = system(capture, QUERY, RELEASE, REVERSE, REFUND)
+    assert closer(far, captured).close(taken) == do(send(REFUND))
+    assert closer(system(capture, QUERY, RELEASE, REVERSE), captured).close(taken) == STUCK
+    assert not closer(system(capture, QUERY, RELEASE, REVERSE), captured).can_undo(taken, captured)
+
+
 def test_whether_a_charge_can_be_taken_back_at_all() -> None:
     one = charge(OpState.OK)
     for far in (FULL, REVERSING, REFUNDING, UNASKED):

@@ -255,6 +255,27 @@ def test_an_unknown_charge_is_asked_about_and_never_repeated() -> None:
         assert decided(paying(), [resting], far) == Decision(State.PAYING, wake_at=NOW + 49_000)
 
 
+CAPTURE = "payment_capture"
+
+
+def test_what_is_drawn_on_held_money_is_sent_again_where_that_acts_once() -> None:
+    """It needs no customer and no code of theirs; a system that cannot be asked would leave it to a person."""
+    draw = leg("pay:1", pay=CAPTURE)
+    once = system(CAPTURE, "payment_refund", payment_capture=Traits(idempotent=True, close_after_s=50))
+    unknown = op(CAPTURE, OpState.UNKNOWN, "pay:1", first_sent=NOW - 49_999)
+    again = Decision(State.PAYING, [send(CAPTURE, "pay:1", op=unknown)], wake_at=NOW + 1)
+    assert decided(paying(draw), [unknown], far_of(once)) == again
+    over = op(CAPTURE, OpState.UNKNOWN, "pay:1", first_sent=NOW - 50_000)
+    assert decided(paying(draw), [over], far_of(once)) == gives_up("pay:1", "undecided", over)
+    asked = far_of(system(CAPTURE, QUERY))
+    assert decided(paying(draw), [unknown], asked) == Decision(State.PAYING, [ask(unknown)])
+    both = far_of(system(CAPTURE, QUERY, payment_capture=Traits(idempotent=True)))
+    late = op(CAPTURE, OpState.UNKNOWN, "pay:1", first_sent=NOW - 50_000)
+    assert decided(paying(draw), [late], both) == Decision(State.PAYING, [ask(late)]), (
+        "too late: it is only asked about"
+    )
+
+
 def test_a_charge_is_asked_about_once_however_late_it_is() -> None:
     """After an outage the customer may long have paid and gone: giving up unasked would reverse a good sale."""
     late = paid(OpState.UNKNOWN, first_sent=NOW - 10**6, next_at=NOW)
@@ -331,6 +352,20 @@ def test_a_declined_tender_is_closed_before_another_one_is_asked_for() -> None:
     another = Decision(State.AWAITING_TENDER, progress={"declined": ["pay:1"]})
     assert decided(saga, [shown, reversed_], FAR) == another
     assert decided(paying(on_decline="fail"), [no], FAR) == gives_up("pay:1", "declined", no)
+
+
+def test_what_a_declined_tender_still_holds_is_let_go_before_another_one_is_asked_for() -> None:
+    """A card's value that stays blocked for a tender that another one has replaced is missing to its owner."""
+    both = leg("pay:1", connection="crm", hold="value_reserve", pay=CHARGE)
+    crm = system(CHARGE, QUERY, REVERSE, "value_reserve", "value_cancel")
+    gone = paid(OpState.DECLINED, first_sent=NOW - 20, finished=NOW - 4, outcome={"asked": NOW - 4}, connection="crm")
+    closed = op(REVERSE, OpState.OK, "pay:1", finished=NOW - 5, connection="crm")
+    rows = [gone, closed, op("value_reserve", OpState.OK, "pay:1", connection="crm")]
+    saga = paying(both, on_decline="await_tender")
+    assert decided(saga, rows, far_of(crm=crm)) == Decision(State.PAYING, progress={"replaced": ["pay:1"]})
+    marked = paying(both, on_decline="await_tender", progress={"replaced": ["pay:1"]})
+    free = send("value_cancel", "pay:1", connection="crm")
+    assert decided(marked, rows, far_of(crm=crm)) == Decision(State.PAYING, [free])
 
 
 def test_nobody_is_asked_for_another_tender_after_the_checkouts_end() -> None:
