@@ -10,11 +10,13 @@ import pytest
 
 from gateway.domain.errors import OutcomeUnknown
 from gateway.domain.outcomes import Declined, Done
+from gateway.domain.traits import Traits
 from gateway.engine.model import Op, OpState, State, Todo, Verb
 from gateway.engine.own import OWN, OwnLedger
 from gateway.engine.seams import Effect, Outcome
 from gateway.store import holds
 from tests.model.shop import ShopWorld
+from tests.rules.kit import NOW, decided, far_of, leg, op, sale, send, system
 from tests.simulation.far import FarSystem
 from tests.simulation.store import Memory
 from tests.simulation.troubles import TIMING
@@ -60,8 +62,8 @@ def test_a_voucher_that_is_not_redeemed_yet_is_not_used_up_with_another(db: Memo
 def test_a_code_that_pays_twice_in_one_checkout_is_counted_twice(db: Memory) -> None:
     """Else a code with two uses left would be used three times, and giving one back would give both."""
     twice = {**CODE, "code": "V", "available": 2}
-    for leg in ("lock:t1", "lock:t2"):
-        assert isinstance(change(db, "coupon_reserve", leg, twice), Done)
+    for name in ("lock:t1", "lock:t2"):
+        assert isinstance(change(db, "coupon_reserve", name, twice), Done)
     assert isinstance(change(db, "coupon_reserve", "lock:t3", twice), Declined)
     change(db, "coupon_cancel", "lock:t2", twice)
     assert kept(db) == {"V": ("held", 1)}
@@ -102,3 +104,57 @@ def test_an_ended_checkout_does_not_call_a_dead_system_for_ever(db: Memory) -> N
     later = [at for at in world.called if at - began > DAY // 12]
     assert 40 <= len(later) <= 60, "called more and more seldom"
     assert [row["kind"] for row in db.rows("SELECT kind FROM tasks WHERE status = 'open'")] == ["post-overdue"]
+
+
+# --- what is decided -------------------------------------------------------------------------------------------------
+
+CARD = leg("card", connection="crm", hold="value_reserve", settle="value_confirm")
+LOCK = leg("lock:dep", {"lock_of": "dep"}, "own", hold="value_reserve", settle="value_confirm")
+DRAW = leg("dep", pay="payment_capture")
+OWN_FAR = system("value_reserve", "value_confirm", "value_cancel", "value_return")
+
+
+def test_a_persons_word_ends_the_wait_for_what_a_replaced_tender_held() -> None:
+    """Else the case would be opened again for ever, and the customer could never pay another way."""
+    progress = {"replaced": ["card"], "by_hand": ["card"]}
+    tenders, policy = [{"leg": "card", "amount": 1000}], {"redemption_failure": "await_tender"}
+    saga = sale(State.SETTLING, CARD, tenders=tenders, policy=policy, progress=progress)
+    rows = [
+        op("value_reserve", OpState.OK, "card", connection="crm"),
+        op("value_confirm", OpState.DECLINED, "card", connection="crm"),
+        op("value_cancel", OpState.DECLINED, "card", connection="crm"),
+    ]
+    assert decided(saga, rows, far_of(crm=OWN_FAR)).state is State.AWAITING_TENDER
+
+
+def test_a_refused_capture_lets_go_of_the_deposit_before_another_tender_is_asked_for() -> None:
+    """Else the deposit would be counted as drawn on by a checkout that was paid another way."""
+    bank = system("payment_capture", "payment_refund", "payment_query")
+    far = far_of(bank, own=OWN_FAR)
+    rows = [
+        op("value_reserve", OpState.OK, "lock:dep", connection="own"),
+        op("payment_capture", OpState.DECLINED, "dep", first_sent=NOW, outcome={"asked": NOW}),
+    ]
+    saga = sale(State.PAYING, LOCK, DRAW, on_decline="await_tender")
+    assert decided(saga, rows, far).progress == {"replaced": ["dep"]}
+    saga = sale(State.PAYING, LOCK, DRAW, on_decline="await_tender", progress={"replaced": ["dep"]})
+    assert decided(saga, rows, far).todo == [send("value_cancel", "lock:dep", connection="own")]
+
+
+def test_a_capture_is_repeated_where_that_acts_once_and_undone_by_a_refund_only() -> None:
+    """It needs no customer; a reversal would be asked of a charge that there never was."""
+    hooks, sure = ("payment_capture", "payment_refund", "payment_reverse"), Traits(idempotent=True)
+    far = far_of(system(*hooks, payment_capture=sure), own=OWN_FAR)
+    lost = op("payment_capture", OpState.UNKNOWN, "dep", first_sent=NOW - 1)
+    assert decided(sale(State.PAYING, DRAW), [lost], far).todo == [send("payment_capture", "dep", op=lost)]
+    taken = op("payment_capture", OpState.OK, "dep", first_sent=NOW - 1)
+    assert decided(sale(State.CLOSING, DRAW), [taken], far).todo == [send("payment_refund", "dep")]
+
+
+def test_what_an_ended_sale_still_tries_ends_after_a_week() -> None:
+    """The case stays open, and nobody calls."""
+    till, bill = far_of(system("order_post")), leg("order", post="order_post")
+    for age, calls in ((TIMING.tail - 1, 1), (TIMING.tail, 0)):
+        down = op("order_post", OpState.NOT_SENT, "order", first_sent=NOW - age)
+        found = decided(sale(State.COMPLETED, bill), [down], till)
+        assert len(found.todo) == calls and [case.kind for case in found.tasks] == ["post-overdue"]
