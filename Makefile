@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 WORKERS ?= 2
 
-.PHONY: plugins help demo test fast lint types bench simulate bugs matrix model power storage kill kill-nodes races faults faults-systems soak lock clean schemathesis fuzz peers real-tryton real-tryton-grade real-pretix real-pretix-grade
+.PHONY: plugins help demo test fast lint types bench simulate bugs matrix model power storage kill kill-nodes races faults faults-systems soak mutation lock clean schemathesis fuzz peers real-tryton real-tryton-grade real-pretix real-pretix-grade
 
 help:  ## say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -87,6 +87,10 @@ faults-systems: $(READY)  ## every fault of every industry's legacy system, each
 
 soak: $(READY)  ## MINUTES= of mixed load on a real server; memory, threads, descriptors and files must stay flat
 	$(BIN)/python -m tests.long.soak --minutes $(if $(filter command environment,$(firstword $(origin MINUTES))),$(MINUTES),60) $(ARGS)
+
+mutation: $(READY)  ## change each rule of the decision, the money and the keys in small ways; their tests must notice (ARGS=GROUP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[mutation]'
+	$(BIN)/python -m tests.mutation.run $(ARGS)
 
 schemathesis: $(READY)  ## five minutes of generated requests against a running server
 	$(BIN)/python -m tests.api.fuzz $(ARGS)
