@@ -57,9 +57,10 @@ class Group:
 
     @property
     def digest(self) -> str:
-        """Of the tests, and of what they are built of."""
-        beside = sorted(file for file in (ROOT / "tests/rules").glob("*.py") if not file.name.startswith("test_"))
-        texts = [file.read_bytes() for file in (*beside, *(ROOT / test for test in self.tests))]
+        """Of the tests in its folder, and of what they are built of; the tree may move on during a run."""
+        rules = self.folder / "tests" / "rules"
+        beside = sorted(file for file in rules.glob("*.py") if not file.name.startswith("test_"))
+        texts = [file.read_bytes() for file in (*beside, *(self.folder / test for test in self.tests))]
         return hashlib.sha256(b"\0".join(texts)).hexdigest()[:16]
 
 

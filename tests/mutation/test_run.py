@@ -33,6 +33,8 @@ def test_what_was_killed_by_other_tests_or_in_another_function_is_tried_again(
 ) -> None:
     group = run.Group("money", ("gateway/domain/money.py",), ("tests/rules/test_money.py",))
     monkeypatch.setattr(run.Group, "folder", tmp_path)
+    (tmp_path / "tests" / "rules").mkdir(parents=True)
+    (tmp_path / "tests" / "rules" / "test_money.py").touch()
     lines = [
         f'{{"name": "m1", "function": "f", "tests": "{group.digest}", "outcome": "killed"}}',
         f'{{"name": "m2", "function": "g", "tests": "{group.digest}", "outcome": "killed"}}',

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.domain.traits import Traits
 from gateway.engine.closing import REVERSALS_MOST, Closer
-from gateway.engine.model import Op, OpState
+from gateway.engine.model import Op, OpState, Timing
 from gateway.engine.pursue import Pursuer, Pursuit
 from gateway.engine.words import Ops
 from tests.rules.kit import DONE, NOW, QUIET, STUCK, TIMING, System, ask, do, far_of, leg, op, send, system, wait
@@ -79,6 +79,8 @@ def test_a_reversal_is_pursued_to_its_end() -> None:
     assert closed(REVERSING, charge(OpState.OK), unknown) == do(ask(unknown))
     assert closed(UNASKED, charge(OpState.OK), unknown) == STUCK
     assert closed(REVERSING, charge(OpState.OK), resting) == wait(NOW + 5)
+    rested = op(REVERSE, OpState.NOT_SENT, turn=1, next_at=NOW)
+    assert closed(REVERSING, charge(OpState.OK), rested) == do(send(REVERSE, turn=1, op=rested))
     repeated = system(CHARGE, QUERY, REVERSE, payment_reverse=Traits(idempotent=True))
     assert closed(repeated, charge(OpState.OK), unknown) == do(send(REVERSE, turn=1, op=unknown))
 
@@ -319,6 +321,13 @@ def test_a_closed_payment_is_looked_at_four_times(number: int) -> None:
     assert watched(FULL, looked, now=NOW + 1) == after
 
 
+def test_the_looks_are_at_whole_milliseconds() -> None:
+    """The journal holds whole numbers: a fraction would be refused by the database, and the watch with it."""
+    one = charge(OpState.DECLINED, first_sent=NOW)
+    odd = Closer(Ops([one]), far_of(FULL), Pursuer(TIMING, NOW), Timing(watch=1001), NOW)
+    assert odd.watch(LEG, one) == wait(NOW + 125)
+
+
 def test_a_look_without_an_answer_is_repeated_after_its_pause() -> None:
     sent = NOW - LOOKS[0]
     silent = charge(OpState.DECLINED, first_sent=sent, outcome={"unanswered": NOW}, next_at=NOW + 500)
@@ -345,6 +354,10 @@ def test_a_decline_that_nobody_can_be_asked_about_is_reversed_once_more_when_it_
     assert watched(UNASKED, declined, op(REVERSE, OpState.DECLINED)) == DONE
     assert watched(UNASKED, declined, op(REVERSE, OpState.UNKNOWN)) == STUCK
     assert watched(UNASKED, declined, op(REVERSE, OpState.NOT_SENT, next_at=NOW + 5)) == wait(NOW + 5)
+    rested = op(REVERSE, OpState.NOT_SENT, turn=2, next_at=NOW)
+    assert watched(UNASKED, declined, rested) == do(send(REVERSE, turn=2, op=rested))
+    both = system(CHARGE, REVERSE, REFUND)
+    assert watched(both, declined, early) == do(send(REVERSE, turn=1))
     assert watched(UNASKED, declined) == DONE, "never reversed: there was nothing to close"
     assert watched(NOTHING, declined, early) == DONE
     assert watched(UNASKED, charge(OpState.OK, first_sent=sent, last_sent=sent), early) == DONE
