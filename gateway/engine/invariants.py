@@ -255,7 +255,7 @@ def ledger_agrees(tx: Tx, found: Record) -> Iterator[str]:
         if kind and leg.connection == OWN and "campaign" not in leg.params and (stands or _was_refunded(found, leg)):
             key = (kind, leg.params[item])
             wanted[key] = wanted.get(key, 0) + int(leg.params[count])
-    rows = tx.all(_HOLDS, {"id": saga.id})
+    rows = tx.all(_HOLDS, {"merchant": saga.merchant, "id": saga.id})
     there = {(row["kind"], row["item"]): row["quantity"] for row in rows if row["state"] == "used"}
     for row in rows:
         if row["state"] == "held":
@@ -271,7 +271,10 @@ def _was_refunded(found: Record, leg: Leg) -> bool:
     return any(op.leg == tender_leg(leg) != leg.name and op.hook == "payment_refund" for op in found.ops)
 
 
-_HOLDS = "SELECT kind, item, quantity, state FROM holds WHERE saga_id = :id AND kind IN ('coupon', 'deposit')"
+_HOLDS = """
+SELECT kind, item, quantity, state FROM holds
+WHERE merchant = :merchant AND saga_id = :id AND kind IN ('coupon', 'deposit')
+"""
 
 
 def all_violations(tx: Tx, now: int) -> Iterator[str]:
