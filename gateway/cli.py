@@ -260,7 +260,8 @@ def keys_revoke(config: Path, key_id: str) -> None:
 @main.command()
 @CONFIG
 @click.option("--check", is_flag=True, help="ask every connection whether its system can be reached")
-def merchants(config: Path, check: bool) -> None:
+@click.option("--callbacks", is_flag=True, help="show where systems must send their notices; keep it secret")
+def merchants(config: Path, check: bool, callbacks: bool) -> None:
     """The merchants configured, their stores and connections."""
     parts = _parts(config)
     failed = 0
@@ -271,6 +272,8 @@ def merchants(config: Path, check: bool) -> None:
                 said = "" if not check else checked(connection)
                 failed += bool(said and said != "ok")
                 click.echo(f"  {connection.name:<12} {connection.adapter_name:<16} {said}")
+                if callbacks and connection.has("notice_read"):
+                    click.echo(f"    {parts.notices.path(merchant.id, connection.name)}")
     finally:
         parts.close()
     sys.exit(1 if failed else 0)

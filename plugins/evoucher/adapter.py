@@ -44,7 +44,7 @@ from gateway.sdk import (
 from plugins.evoucher import mapping
 from plugins.evoucher.following import Follower
 from plugins.evoucher.ledger import Ledger
-from plugins.evoucher.platform import Platform, after_sending, parsed
+from plugins.evoucher.platform import Platform, after_sending, before_sending, parsed
 from plugins.evoucher.protocol import (
     ACKNOWLEDGED,
     ALREADY_REVERSED,
@@ -105,15 +105,15 @@ class EVoucherAdapter(Adapter):
     @hookimpl
     def coupon_redeem(self, request: CouponUse, call: Call) -> Change:
         code = request.code.strip()
-        order_id = self._order_of(code, call.deadline)
-        if not order_id:
-            return Declined(reason=DeclineReason.COUPON_UNKNOWN, message="there is no such code")
-        if call.attempt > 1:
-            with after_sending():
+        with before_sending(call):
+            order_id = self._order_of(code, call.deadline)
+            if not order_id:
+                return Declined(reason=DeclineReason.COUPON_UNKNOWN, message="there is no such code")
+            if call.attempt > 1:
                 earlier = self._used(order_id, call.key, request.count, call.deadline)
-            if not isinstance(earlier, NotFound):
-                return earlier
-        token = self._token(order_id)
+                if not isinstance(earlier, NotFound):
+                    return earlier
+            token = self._token(order_id)
         reply = self._platform.consume(order_id, token, code, request.count, mapping.posid(request.site), call)
         if reply.error == SERIAL_USED:
             with after_sending():
@@ -129,15 +129,16 @@ class EVoucherAdapter(Adapter):
     @hookimpl
     def coupon_restore(self, request: CouponRestore, call: Call) -> Change:
         serial = request.original.ref or request.original.key
-        order_id = self._order_of_use(request, call.deadline)
-        if not order_id:
-            return Declined(reason=DeclineReason.NOT_FOUND, message="no use is known under this number")
-        if call.attempt > 1:
-            with after_sending():
+        with before_sending(call):
+            order_id = self._order_of_use(request, call.deadline)
+            if not order_id:
+                return Declined(reason=DeclineReason.NOT_FOUND, message="no use is known under this number")
+            if call.attempt > 1:
                 earlier = self._taken_back(order_id, serial, call.key, call.deadline)
-            if not isinstance(earlier, NotFound):
-                return earlier
-        reply = self._platform.reverse(order_id, self._token(order_id), serial, request.count, call)
+                if not isinstance(earlier, NotFound):
+                    return earlier
+            token = self._token(order_id)
+        reply = self._platform.reverse(order_id, token, serial, request.count, call)
         if reply.error == ALREADY_REVERSED:
             with after_sending():
                 answer = self._taken_back(order_id, serial, call.key, call.deadline)

@@ -76,10 +76,12 @@ def _bought(far: Far) -> tuple[str, str]:
     """An order of three uses on one code, and the code: the notice was taken, and followed."""
     bought = far.control("buy", num=3)
     far.read("notice_read", _notice(bought["notice"]))
-    far.read("notice_follow", far.profile.request("notice_follow", far))
-    orders: Mapping[str, Any] = far.panel_books()["codes"]
+    for _ in range(5):  # as the gateway does it: again, if a slow machine's answer was too late
+        if far.read("notice_follow", far.profile.request("notice_follow", far)) == 0:
+            break
+    codes: Mapping[str, Any] = far.panel_books()["codes"]
     order_id = bought["order_id"]
-    found = [code for code, row in orders.items() if row["order_id"] == order_id]
+    found = [code for code, row in codes.items() if row["order_id"] == order_id]
     if not found:
         raise RuntimeError("the order got no codes")
     return order_id, found[0]

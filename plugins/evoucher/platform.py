@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -49,6 +49,11 @@ def after_sending() -> Iterator[None]:
         yield
     except NotSent as error:
         raise OutcomeUnknown(f"the change was sent, and can't be asked about now: {error}") from None
+
+
+def before_sending(call: Call) -> AbstractContextManager[None]:
+    """A look before this attempt sends anything: an earlier one may have sent all the same."""
+    return after_sending() if call.attempt > 1 else nullcontext()
 
 
 class Platform:
