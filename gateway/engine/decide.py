@@ -29,7 +29,7 @@ from gateway.engine.model import (
 from gateway.engine.pursue import Pursuit, Way, queryable, repeatable
 from gateway.engine.redeeming import Redeeming
 from gateway.engine.undoing import late_hold
-from gateway.engine.words import NOT_SENT_MOST, Ops, tender_leg, told
+from gateway.engine.words import NOT_SENT_MOST, Ops, end_of_code, tender_leg, told
 from gateway.hookspecs import UNDO_HOOKS
 
 #: A person's case is looked at again after so many times the time after which it became one.
@@ -179,10 +179,13 @@ class _Decider(Booking, Redeeming):
         return self._task(leg.name, "payment-unknown", detail, "cashier", op.hook)
 
     def _close_at(self, leg: Leg, hook: str, op: Op) -> int:
-        """When to stop waiting for this payment; a shown QR code lives as long as the checkout."""
+        """When to stop waiting for this payment; a shown QR code is waited for as long as it or the checkout lives."""
         action = op.outcome.get("next_action") or {}
         if action.get("type") == "show_qr":
-            return self.saga.expires_at
+            # A code whose end is told by a clock that is off still gets the time that any payment gets.
+            ends = end_of_code(action)
+            patience = op.first_sent + self.timing.pay
+            return self.saga.expires_at if ends is None else min(max(ends, patience), self.saga.expires_at)
         traits = self.far(leg.connection).traits(hook)
         own = self.saga.policy("close_after")
         if own is not None:  # the merchant knows its customers; beyond the checkout's own end nothing is held any more

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from datetime import datetime
 
 from gateway.engine.model import Decision, Far, Json, Leg, NewTask, Op, Phase, Saga, State, Timing
 from gateway.engine.pursue import Pursuer, Pursuit
@@ -90,6 +91,15 @@ class Words:
 def tender_leg(leg: Leg) -> str:
     """The leg of the tender or benefit that this leg stands for: a lock on a code stands for the code's own leg."""
     return str(leg.params.get("lock_of", leg.name))
+
+
+def end_of_code(action: Json) -> int | None:
+    """When a shown code runs out (``expires_at``, RFC 3339 with an offset), in milliseconds; None if nobody said."""
+    try:
+        ends = datetime.fromisoformat(str(action.get("expires_at", "")))
+    except ValueError:
+        return None
+    return None if ends.tzinfo is None else int(ends.timestamp() * 1000)
 
 
 def told(op: Op | None) -> str:

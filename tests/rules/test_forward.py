@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -306,6 +307,9 @@ def test_a_shown_qr_code_lives_as_long_as_the_checkout() -> None:
         OpState.PENDING, first_sent=NOW, queries=1, next_at=NOW + 10**6, outcome={"next_action": {"type": "show_qr"}}
     )
     assert decided(paying(), [shown], FAR) == Decision(State.PAYING, wake_at=NOW + 600_000)
+    for said in ("soon", "1970-01-01T00:00:00"):
+        shown.outcome["next_action"]["expires_at"] = said
+        assert decided(paying(), [shown], FAR) == Decision(State.PAYING, wake_at=NOW + 600_000), said
     word = paid(
         OpState.PENDING,
         first_sent=NOW,
@@ -314,6 +318,16 @@ def test_a_shown_qr_code_lives_as_long_as_the_checkout() -> None:
         outcome={"next_action": {"type": "await_password"}},
     )
     assert decided(paying(), [word], FAR) == Decision(State.PAYING, wake_at=NOW + 50_000)
+
+
+@pytest.mark.parametrize(("life", "waited"), [(90_000, 90_000), (700_000, 600_000), (5_000, 60_000), (-9_000, 60_000)])
+def test_a_code_that_ran_out_is_not_waited_for(life: int, waited: int) -> None:
+    """Nobody can pay with it any more, and the goods it holds are wanted by others. A clock that is off ends no code
+    before the time that any payment gets."""
+    ends = datetime.fromtimestamp((NOW + life) / 1000, UTC).isoformat()
+    action = {"type": "show_qr", "expires_at": ends}
+    shown = paid(OpState.PENDING, first_sent=NOW, queries=1, next_at=NOW + 10**6, outcome={"next_action": action})
+    assert decided(paying(), [shown], FAR) == Decision(State.PAYING, wake_at=NOW + waited)
 
 
 def test_a_payment_that_nobody_can_be_asked_about_waits_while_it_is_pending() -> None:

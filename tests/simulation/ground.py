@@ -61,6 +61,8 @@ class Ground:
         self.touched: set[str] = set()
         self.locks_moved = False
         self.standing: dict[str, Standing] = {}
+        #: Sales whose money came when their goods had begun to go: the watch's business, not theirs.
+        self.late_money: set[str] = set()
         self.ops: dict[str, tuple[Row, Op]] = {}
         self.next_look = NEVER
         self.fences: dict[str, int] = {}

@@ -66,9 +66,13 @@ class Watch(Books):
         row = self.db.rows("SELECT amount, progress, state FROM sagas WHERE id = :id", id=saga_id)
         if not row:
             return
+        state = row[0]["state"]
+        if what == "charged" and state == "undoing":  # a copy of a refused request; by then its channel had denied it
+            self.late_money.add(saga_id)
         alone = '"replaced"' in row[0]["progress"]  # a tender that failed lets its own hold go; another one is awaited
-        if what == "released" and taken and not alone and row[0]["state"] not in ("failed", "cancelled", "completed"):
-            raise Violation(f"{saga_id} M3: something was let go while {taken} was taken, in {row[0]['state']}")
+        ended = state in ("failed", "cancelled", "completed") or saga_id in self.late_money
+        if what == "released" and taken and not alone and not ended:
+            raise Violation(f"{saga_id} M3: something was let go while {taken} was taken, in {state}")
         for key, net in self.net(saga_id).items():
             charge = next(s.charges[key] for s in self.systems.values() if key in s.charges)
             if net > charge.amount:
