@@ -21,6 +21,10 @@ EARLIER = {
     25196: "a declined charge of a channel that only refunds was accepted late, and all the same undone",
     1753: "a stalled worker sent after its time because the clock had been put back",
 }
+#: The same, with deposits, split bills and others' codes.
+REGRESSIONS = {
+    701020: "a copy of a refused charge was accepted while the goods were on their way back, and given back later",
+}
 #: Bugs that need a rare coincidence: from which seed to look for them. All others show within a few hundred worlds.
 LOOK_FROM: dict[str, int] = {"all-locks-go": 180}
 
@@ -35,6 +39,11 @@ def test_no_violation() -> None:
 @pytest.mark.parametrize("seed", EARLIER)
 def test_what_went_wrong_once(seed: int) -> None:
     live(seed, Memory(random.Random(0)), more=False)
+
+
+@pytest.mark.parametrize("seed", REGRESSIONS)
+def test_what_went_wrong_since(seed: int) -> None:
+    live(seed, Memory(random.Random(0)))
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
