@@ -3,7 +3,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-WORKERS ?= 2
+# Half of the suite waits for servers and clocks: one more than there are cores.
+WORKERS ?= 3
 
 .PHONY: plugins help demo test fast lint types bench simulate bugs matrix model power storage kill kill-nodes races faults faults-systems soak mutation lock clean schemathesis fuzz peers real-tryton real-tryton-grade real-pretix real-pretix-grade
 
@@ -26,12 +27,12 @@ demo: $(READY)  ## set everything up, tell the day's story, leave it running
 
 test: $(READY) lint types  ## the whole suite
 	@# What fails beside others is run once more by itself: it is named either way, and broken if it fails again.
-	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS); status=$$?; test $$status -ne 1 || { \
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS); status=$$?; test $$status -ne 1 || { \
 	  echo "--- the tests that failed, once more and alone ---"; \
 	  $(BIN)/python -m pytest -n 0 --last-failed --last-failed-no-failures none; status=$$?; }; exit $$status
 
 fast: $(READY)  ## the suite without what takes more than seconds
-	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow" $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .

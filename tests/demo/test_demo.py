@@ -27,8 +27,7 @@ def test_every_step_of_the_story_does_what_it_should(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("broken", ["alipay:error@alipay.trade.pay", "ktv:new_code@OP"])
-def test_a_broken_leg_is_noticed(tmp_path: Path, broken: str) -> None:
-    told = demo(tmp_path, "--break", broken)
+def test_a_broken_leg_is_noticed(tmp_path: Path) -> None:
+    told = demo(tmp_path, "--break", "ktv:new_code@OP")
     assert told.returncode == 1
     assert not json.loads(told.stdout)["ok"]
