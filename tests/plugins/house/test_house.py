@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,10 @@ def books(tmp_path: Path) -> Iterator[Books]:
 
 def hold(points: int) -> PointsReserve:
     return PointsReserve(member_ref="mem", points=points, amount=points, order_no="o", site=SITE, ttl_s=60)
+
+
+def _run(sql: str, tx: Any) -> int:
+    return int(tx.execute(sql))
 
 
 def original(key: str) -> Original:
@@ -285,9 +290,8 @@ def test_a_card_that_is_void_or_over_is_not_spent_and_still_gets_its_refund(book
     use = CouponUse(code="CARD", count=1, amount=3_000, order_no="o", site=SITE, ttl_s=60)
     _, held = books.change(books.adapter.coupon_reserve, use)
     for change in ("voided = 1", "voided = 0, expires = 1"):
-        books.database.tx(
-            lambda tx, change=change: tx.execute(f"UPDATE house_coupons SET {change} WHERE code = 'CARD'")
-        )
+        spoil = partial(_run, f"UPDATE house_coupons SET {change} WHERE code = 'CARD'")
+        books.database.tx(spoil)
         refused, _ = books.change(books.adapter.coupon_reserve, use)
         assert isinstance(refused, Declined) and refused.reason == DeclineReason.COUPON_EXHAUSTED
     back = CouponRestore(original=original(held), code="CARD", count=1, amount=3_000, site=SITE)

@@ -57,8 +57,12 @@ def charged(shop: House) -> int:
     return int(shop.books("alipay")["money"]["net"])
 
 
+def _first(shop: House, sql: str) -> Any:
+    return shop.database.read(lambda tx: tx.one(sql))
+
+
 def reserved(shop: House) -> int:
-    return int(shop.database.read(lambda tx: tx.one("SELECT SUM(reserved) AS n FROM house_stock"))["n"])
+    return int(_first(shop, "SELECT SUM(reserved) AS n FROM house_stock")["n"])
 
 
 def buy(order_no: str, *tenders: dict[str, Any], quantity: str = "", **more: Any) -> dict[str, Any]:
@@ -83,7 +87,7 @@ def refused(shop: House, request: dict[str, Any]) -> str:
 def rows(shop: House, hook: str) -> list[tuple[str, int]]:
     connection = shop.runtime.route("m1", "orders", store_id="s1")
     assert connection is not None
-    day = shop.database.read(lambda tx: tx.one("SELECT MAX(business_date) AS day FROM house_ledger"))["day"]
+    day = _first(shop, "SELECT MAX(business_date) AS day FROM house_ledger")["day"]
     page = connection.statement(hook, StatementRequest(business_date=date.fromisoformat(day)))
     return [(row.kind, row.amount) for row in page.items if row.ref.startswith(("account/", "W2/"))]
 

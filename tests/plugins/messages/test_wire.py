@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -29,7 +30,7 @@ from plugins.messages.simulator import OfficialAccountSimulator
 JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), lambda inner: st.lists(
     inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner, max_size=4), max_leaves=12)  # fmt: skip
 NAMES = st.sampled_from(["errcode", "errmsg", "access_token", "expires_in", "msgid", "template_list", "data", "touser"])
-READERS = [
+READERS: list[Callable[[bytes], Any]] = [
     read_letter,
     lambda raw: read_token(read_answer(raw)),
     lambda raw: read_message_id(read_answer(raw)),
