@@ -239,9 +239,9 @@ def read_reply(body: bytes, method: str) -> Reply:
     if not isinstance(whole, dict) or len(whole) != 1:
         raise ParseError("the reply is not one object")
     if "error_response" in whole:
-        error = _object(whole, "error_response")
-        code = _text(error, "sub_code") or f"code {_integer(error, 'code')}"
-        return Reply(code, _text(error, "sub_msg")[:200] or _text(error, "msg")[:200], {})
+        refusal = _object(whole, "error_response")
+        code = _text(refusal, "sub_code") or f"code {_integer(refusal, 'code')}"
+        return Reply(code, (_text(refusal, "sub_msg") or _text(refusal, "msg"))[:200], {})
     return Reply("", "", _object(whole, f"evoucher_{method.replace('.', '_')}_response"))
 
 

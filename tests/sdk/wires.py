@@ -33,6 +33,7 @@ from plugins.convenience import labels as convenience_labels
 from plugins.convenience import protocol as convenience
 from plugins.department import protocol as department
 from plugins.department import protocol_bankall, protocol_detail, protocol_sales
+from plugins.evoucher import protocol as evoucher
 from plugins.groupbuy import protocol as groupbuy
 from plugins.ktv import protocol as ktv
 from plugins.ktv import replies as ktv_replies
@@ -158,6 +159,14 @@ def groupbuy_reply(read: Callable[[Any], Any]) -> Callable[[bytes], Any]:
     return lambda data: read(groupbuy.read_reply(data))
 
 
+def evoucher_reply(read: Callable[[Any], Any]) -> Callable[[bytes], Any]:
+    return lambda data: read(evoucher.read_reply(data, "x"))
+
+
+def evoucher_notice(data: bytes) -> None:
+    evoucher.read_notice(data, "secret")
+
+
 def notice(data: bytes) -> None:
     head, _, body = data.partition(b"\n\n")
     headers = dict(
@@ -176,6 +185,18 @@ def stream_of_frames(data: bytes) -> Any:
 
 AMOUNTS = (b"268.00", "￥-1,268.5".encode(), b"3.00-", b"0")
 REPLY = b'{"code":0,"msg":"","data":{"bill":{"bsId":"1","lines":[{}],"payways":[{}]},"rows":[{}]}}'
+EVOUCHER = (
+    b'{"evoucher_x_response": {"order_id": "4001", "state": 2, "num": 5, "left_num": 3, "valid_start": '
+    b'"2026-11-22 10:00:00", "valid_ends": "2026-12-22 10:00:00", "awaits": ["resend"], "codes": [{"verify_code": '
+    b'"123456789012", "initial_num": 5, "available_num": 3, "locked_num": 0, "used_num": 2}], "logs": [{"log_id": 1, '
+    b'"type": 1, "num": 2, "serial_num": "K1", "time": "2026-11-22 10:00:00"}], "total": 1}}'
+)
+NOTICE = (
+    b"method=send&order_id=4001&token=t0ken123&seller_nick=%D0%C7%BA%A3&sign="
+    + evoucher.sign_notice(
+        {"method": "send", "order_id": "4001", "token": "t0ken123", "seller_nick": "星海"}, "secret"
+    ).encode()
+)
 GROUP = b'{"data":{"error_code":0,"description":"ok"},"extra":{"error_code":0}}'
 KTV = "RS|17|0|成功|101|小包|2|K1403080017||14-03-08 20:00:00|14-03-08 23:30:00|4|400.00|68.00".encode("gbk")
 SOAP = (
@@ -269,6 +290,18 @@ WIRES: tuple[Wire, ...] = (
             groupbuy.read_cancelled,
             groupbuy.read_records,
             groupbuy.read_pois,
+        )
+    ),
+    Wire("e-voucher notices", evoucher_notice, (NOTICE, NOTICE.replace(b"send", b"%E2%82"))),
+    *(
+        Wire(f"e-voucher {read.__name__}", evoucher_reply(read), (EVOUCHER,))
+        for read in (
+            evoucher.read_order,
+            evoucher.read_log,
+            evoucher.read_tasks,
+            evoucher.read_echo,
+            evoucher.read_order_id,
+            evoucher.read_seller,
         )
     ),
     Wire("ktv request", ktv.parse_request, (b"OP|17|101|H|60|4||",)),

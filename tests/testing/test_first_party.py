@@ -14,6 +14,7 @@ PLUGINS = [
     "bankhost",
     "stripe",
     "groupbuy",
+    "evoucher",
     "ktv",
     "restaurant",
     "department",
@@ -24,6 +25,7 @@ PLUGINS = [
 ]
 PROFILES = [profile for name in PLUGINS for profile in profile_of(name)]
 GOLD = {
+    "evoucher",
     "alipay",
     "wechatpay",
     "bankhost",

@@ -12,17 +12,18 @@ from plugins.evoucher.simulator import APP_KEY, APP_SECRET, SESSION
 from tests.plugins.evoucher.support import Shop
 
 
-def ask(shop: Shop, method: str, late_s: float = 0, secret: str = APP_SECRET, **fields: str) -> Reply:
+def ask(shop: Shop, method: str, fields: dict[str, str], late_s: float = 0, secret: str = APP_SECRET) -> Reply:
     body = call_body(method, fields, APP_KEY, SESSION, secret, datetime.now(UTC) - timedelta(seconds=late_s))
     return read_reply(requests.post(f"http://{shop.address}/router/rest", data=body, timeout=5).content, method)
 
 
 def test_strangers_and_old_calls_are_refused(shop: Shop) -> None:
-    assert ask(shop, "seller.get").error == ""
-    assert ask(shop, "seller.get", secret="wrong").error == "isv.invalid-signature"
-    assert ask(shop, "seller.get", late_s=700).error == "isv.invalid-parameter"
+    assert ask(shop, "seller.get", {}).error == ""
+    assert ask(shop, "seller.get", {}, secret="wrong").error == "isv.invalid-signature"
+    assert ask(shop, "seller.get", {}, late_s=700).error == "isv.invalid-parameter"
     order_id, [code] = shop.bought(2)
-    said = ask(shop, "consume", order_id=order_id, verify_code=code, consume_num="1", serial_num="A", token="x" * 32)
+    use = {"order_id": order_id, "verify_code": code, "consume_num": "1", "serial_num": "A", "token": "x" * 32}
+    said = ask(shop, "consume", use)
     assert said.error == "isv.token-invalid"
 
 
@@ -43,13 +44,14 @@ def test_strangers_and_old_calls_are_refused(shop: Shop) -> None:
 def test_what_is_not_allowed_is_refused(shop: Shop, method: str, fields: dict[str, str], error: str) -> None:
     order_id, _ = shop.bought(2)
     token = shop.order(order_id)["token"]
-    assert ask(shop, method, order_id=order_id, token=token, **fields).error == error
+    assert ask(shop, method, {"order_id": order_id, "token": token, **fields}).error == error
 
 
 def test_an_order_may_be_refused_by_its_merchant(shop: Shop) -> None:
     told = shop.pull("buy", num=2)
     token = shop.order(told["order_id"])["token"]
-    assert ask(shop, "failsend", order_id=told["order_id"], token=token, reason="sold out").error == ""
+    refusal = {"order_id": told["order_id"], "token": token, "reason": "sold out"}
+    assert ask(shop, "failsend", refusal).error == ""
     assert shop.order(told["order_id"])["failed"] == "sold out"
     assert shop.take(told["notice"]) is not None and shop.follow() == 0 and shop.codes(told["order_id"]) == []
 

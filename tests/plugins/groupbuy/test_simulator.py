@@ -115,8 +115,9 @@ def test_what_verify_refuses(direct: Direct, shop: Shop) -> None:
     mine, theirs = prepared.certificates[0].encrypted_code, other.certificates[0].encrypted_code
     assert direct.verify("nonsense", [mine]).code == 1206
     assert direct.verify(prepared.verify_token, [mine, theirs]).code == 1207
-    for codes in ([], [mine, mine], [1], [[]], "x"):
-        assert direct.verify(prepared.verify_token, codes).code == 2100005  # type: ignore[arg-type]
+    wrong: tuple[Any, ...] = ([], [mine, mine], [1], [[]], "x")
+    for codes in wrong:
+        assert direct.verify(prepared.verify_token, codes).code == 2100005
     for operator in (None, {}, {"account": "a"}):
         assert direct.verify(prepared.verify_token, [mine], operator=operator).code == 2100005
     assert shop.records() == []

@@ -145,3 +145,21 @@ def test_a_declined_wallet_leaves_the_voucher_alone(house: House) -> None:
     assert reply.status == 402, body
     assert states(house, [code]) == ["unused"] and house.books("groupbuy")["records"] == []
     assert net(house) == 0
+
+
+def test_a_refund_after_the_hour_gives_the_money_back_and_asks_a_person_for_the_vouchers(house: House) -> None:
+    """The platform takes nothing back any more: the wallet's part is refunded, and a task says what is left to do."""
+    codes = buy(house, 2)
+    _, body = house.checkout(meal("O1", codes[0], 2))
+    assert body["status"] == "completed" and states(house, codes) == ["used", "used"]
+    pull(house, "age", code=codes[0], seconds=3601)
+    made = json.loads(house.refunds.create(house.asked(), body["id"], {}).body)
+    until = time.monotonic() + 20
+    while (found := house.refunds.get("m1", made["id"]))["status"] not in ("succeeded", "needs_attention"):
+        assert time.monotonic() < until, found
+        house.engine.worker.recover(house.engine.finish, patience=500)
+        time.sleep(0.02)
+    assert states(house, codes) == ["used", "used"] and net(house) == 0
+    tasks = house.database.read(lambda tx: tx.all("SELECT * FROM tasks WHERE status = 'open'"))
+    assert len(tasks) == 1 and "groupbuy" in str(dict(tasks[0])), [dict(task) for task in tasks]
+    assert not house.books("groupbuy")["requests"].get("cancel", 0) > 4, "what is too late is not tried for ever"
