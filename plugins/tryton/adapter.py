@@ -44,7 +44,7 @@ from gateway.sdk import (
     hookimpl,
 )
 from plugins.tryton import mapping
-from plugins.tryton.client import Account, Far, Refused
+from plugins.tryton.client import Account, Far, Refused, within
 from plugins.tryton.goods import Goods
 from plugins.tryton.ground import Ground
 from plugins.tryton.members import Members
@@ -83,6 +83,8 @@ class TrytonAdapter(Adapter):
         self._sales = Sales(self._far, self._ground, self._goods)
 
     def check(self) -> None:
+        """Log in and look up anew what the settings name. Raises ``Misconfigured``, ``NotSent``, ``OutcomeUnknown``."""
+        self._ground.forget()
         for store_id in self._stores:
             self._ground.place(store_id)
         if self._ground.customer and self._ground.currency and self.context.settings["gift_card_product"]:
@@ -107,19 +109,19 @@ class TrytonAdapter(Adapter):
 
     @hookimpl
     def stock_reserve(self, request: StockReserve, call: Call) -> Change:
-        return _declining(lambda: self._goods.reserve(request, call))
+        return _declining(call, lambda: self._goods.reserve(request, call))
 
     @hookimpl
     def stock_confirm(self, request: StockHeld, call: Call) -> Change:
-        return _declining(lambda: self._goods.confirm(request, call))
+        return _declining(call, lambda: self._goods.confirm(request, call))
 
     @hookimpl
     def stock_cancel(self, request: StockHeld, call: Call) -> Change:
-        return _declining(lambda: self._goods.cancel(request, call))
+        return _declining(call, lambda: self._goods.cancel(request, call))
 
     @hookimpl
     def stock_return(self, request: StockReturn, call: Call) -> Change:
-        return _declining(lambda: self._goods.give_back(request, call))
+        return _declining(call, lambda: self._goods.give_back(request, call))
 
     @hookimpl
     def stock_query(self, request: Query) -> Answer:
@@ -132,7 +134,7 @@ class TrytonAdapter(Adapter):
 
     @hookimpl
     def member_enrol(self, request: Enrol, call: Call) -> Change:
-        return _declining(lambda: self._members.enrol(request, call))
+        return _declining(call, lambda: self._members.enrol(request, call))
 
     @hookimpl
     def member_query(self, request: Query) -> Answer:
@@ -145,19 +147,19 @@ class TrytonAdapter(Adapter):
 
     @hookimpl
     def coupon_reserve(self, request: CouponUse, call: Call) -> Change:
-        return _declining(lambda: self._vouchers.reserve(request, call))
+        return _declining(call, lambda: self._vouchers.reserve(request, call))
 
     @hookimpl
     def coupon_confirm(self, request: CouponHeld, call: Call) -> Change:
-        return _declining(lambda: self._vouchers.confirm(request, call))
+        return _declining(call, lambda: self._vouchers.confirm(request, call))
 
     @hookimpl
     def coupon_cancel(self, request: CouponHeld, call: Call) -> Change:
-        return _declining(lambda: self._vouchers.cancel(request, call))
+        return _declining(call, lambda: self._vouchers.cancel(request, call))
 
     @hookimpl
     def coupon_restore(self, request: CouponRestore, call: Call) -> Change:
-        return _declining(lambda: self._vouchers.restore(request, call))
+        return _declining(call, lambda: self._vouchers.restore(request, call))
 
     @hookimpl
     def coupon_query(self, request: Query) -> Answer:
@@ -166,15 +168,15 @@ class TrytonAdapter(Adapter):
     # ---- the bill
     @hookimpl
     def order_post(self, request: OrderPost, call: Call) -> Change:
-        return _declining(lambda: self._sales.post(request, call))
+        return _declining(call, lambda: self._sales.post(request, call))
 
     @hookimpl
     def order_void(self, request: OrderVoid, call: Call) -> Change:
-        return _declining(lambda: self._sales.void(request, call))
+        return _declining(call, lambda: self._sales.void(request, call))
 
     @hookimpl
     def order_return(self, request: OrderReturn, call: Call) -> Change:
-        return _declining(lambda: self._sales.give_back(request, call))
+        return _declining(call, lambda: self._sales.give_back(request, call))
 
     @hookimpl
     def order_query(self, request: Query) -> Answer:
@@ -195,9 +197,10 @@ def _account(settings: Mapping[str, object]) -> Account:
     )
 
 
-def _declining(change: Callable[[], Change]) -> Change:
+def _declining(call: Call, change: Callable[[], Change]) -> Change:
     """What the server refused on purpose was rolled back. Earlier messages of the same hook stand, and hold nothing."""
     try:
-        return change()
+        with within(call):
+            return change()
     except Refused as refused:
         return Declined(code=refused.failure.name, message=refused.failure.message)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
@@ -16,6 +19,20 @@ from plugins.tryton import protocol
 BUSY_WAIT_S = 0.15
 #: Statuses after which the server has rolled back, or has not begun: it could not serialise, or a table was locked.
 BUSY_STATUSES = frozenset({429, 503})
+
+
+#: The call that is being made: its looks, too, end with it.
+_RUNNING: ContextVar[Call | None] = ContextVar("tryton_call", default=None)
+
+
+@contextmanager
+def within(call: Call) -> Iterator[None]:
+    """Bind every look meanwhile to the call's time."""
+    token = _RUNNING.set(call)
+    try:
+        yield
+    finally:
+        _RUNNING.reset(token)
 
 
 class Refused(Exception):
@@ -49,6 +66,7 @@ class Far:
         self._account = account
         self._lock = threading.Lock()
         self._session = ""
+        self._numbers = count(secrets.randbelow(1 << 30))  # an answer that was meant for another process is no answer
 
     # ---- reading
     def rows(
@@ -56,9 +74,12 @@ class Far:
     ) -> list[dict[str, Any]]:
         """Records of a model that match a domain, oldest first."""
         found = self.ask(f"{model}.search_read", list(domain), 0, limit, [["id", "ASC"]], list(names), **context)
-        if not isinstance(found, list) or not all(isinstance(row, dict) and "id" in row for row in found):
+        if not isinstance(found, list):
             raise InvalidReply(f"{model} did not come as a list of records")
-        return found
+        try:
+            return [protocol.checked(row, names) for row in found]
+        except protocol.ParseError as error:
+            raise InvalidReply(f"{model}: {error}") from None
 
     def row(self, model: str, domain: Sequence[Any], names: Sequence[str], **context: Any) -> dict[str, Any] | None:
         """The oldest record that matches, or ``None``."""
@@ -98,20 +119,21 @@ class Far:
     # ---- the wire
     def _send(self, method: str, args: Sequence[Any], context: Mapping[str, Any], timeout: float | None) -> Any:
         params = [*args, {"company": self._account.company, "language": "en", **context}]
-        body = protocol.encode(f"model.{method}", params)
+        number = next(self._numbers)
+        body = protocol.encode(f"model.{method}", params, number)
         status, answer = self._post(body, self._header(), timeout)
         if status == 401:  # a session that ran out: the server looked at it before anything else
             status, answer = self._post(body, self._header(renew=True), timeout)
-        return self._judged(method, status, answer)
+        return self._judged(method, status, answer, number)
 
-    def _judged(self, method: str, status: int, body: bytes) -> Any:
+    def _judged(self, method: str, status: int, body: bytes, number: int) -> Any:
         if status in BUSY_STATUSES:
             raise Busy(f"HTTP {status}")
         if status in (401, 403, 404):
             raise Misconfigured(f"{method}: HTTP {status}; check the database, the user and its groups")
         if status != 200:
             raise OutcomeUnknown(f"{method}: HTTP {status}")
-        result = _decoded(body)
+        result = _decoded(body, number)
         if not isinstance(result, protocol.Failure):
             return result
         if result.name == "ConcurrencyException":
@@ -127,7 +149,9 @@ class Far:
             "Accept-Encoding": "gzip",
             **({"Authorization": header} if header else {}),
         }
-        seconds = min(self._account.timeout_s, timeout if timeout is not None else self._account.timeout_s)
+        running = _RUNNING.get()
+        left = running.remaining() if timeout is None and running is not None else timeout
+        seconds = self._account.timeout_s if left is None else min(self._account.timeout_s, left)
         reply = self._http.send("POST", f"{self._account.url}/rpc/", data=body, headers=headers, timeout=seconds)
         return reply.status, reply.body
 
@@ -139,21 +163,22 @@ class Far:
 
     def _login(self) -> str:
         secret = {"password": self._account.password.reveal()}
-        body = protocol.encode("common.db.login", [self._account.user, secret])
+        number = next(self._numbers)
+        body = protocol.encode("common.db.login", [self._account.user, secret], number)
         status, answer = self._post(body, "", None)
         if status in (401, 404):
             raise Misconfigured(f"no session: HTTP {status}; check 'database', 'user' and 'password'")
         if status != 200:
             raise OutcomeUnknown(f"no session: HTTP {status}")
-        opened = _decoded(body=answer)
+        opened = _decoded(answer, number)
         if not isinstance(opened, list) or len(opened) < 2 or not isinstance(opened[0], int):
             raise InvalidReply("the login was answered with something else than a session")
         return protocol.authorization(self._account.user, opened[0], str(opened[1]))
 
 
-def _decoded(body: bytes) -> Any:
+def _decoded(body: bytes, number: int) -> Any:
     try:
-        return protocol.decode(body)
+        return protocol.decode(body, number)
     except protocol.ParseError as error:
         raise InvalidReply(str(error)) from None
 

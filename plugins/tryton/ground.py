@@ -56,6 +56,11 @@ class Ground:
         places = (self.place(store_id) for store_id in self._settings["stores"])
         return next((place.store_id for place in places if place.warehouse == warehouse), "")
 
+    def forget(self) -> None:
+        """Have everything looked up anew."""
+        with self._lock:
+            self._known.clear()
+
     @property
     def customer(self) -> Customer:
         """The walk-in customer."""

@@ -22,6 +22,23 @@ from typing import Any
 MEANT = frozenset({"UserError", "UserWarning", "ConcurrencyException", "LoginException"})
 
 
+_NONE = type(None)
+#: Of what kind a field is, by its name.
+KINDS: Mapping[str, tuple[type, ...]] = {
+    **dict.fromkeys(("name", "number", "reference", "code", "description", "comment", "type"), (str, _NONE)),
+    **dict.fromkeys(("state", "formula", "_timestamp"), (str,)),
+    **dict.fromkeys(("spent_on", "origin"), (str, _NONE)),
+    **dict.fromkeys(("addresses", "coupons", "gift_cards", "lines", "products", "categories"), (list,)),
+    **dict.fromkeys(("product", "unit", "default_uom", "warehouse", "price_list", "customer_location"), (int, _NONE)),
+    **dict.fromkeys(("storage_location", "picking_location", "output_location", "input_location"), (int, _NONE)),
+    **dict.fromkeys(("active", "salable", "per_party"), (bool, _NONE)),
+    **dict.fromkeys(("number_of_use", "quantity"), (int, float, _NONE)),
+    **dict.fromkeys(("value", "unit_price", "total_amount"), (Decimal, int, float)),
+    **dict.fromkeys(("amount", "list_price_used", "gross_price_used"), (Decimal, int, float, _NONE)),
+    **dict.fromkeys(("start_date", "end_date", "sale_date", "write_date"), (date, _NONE)),
+}
+
+
 class ParseError(ValueError):
     """A reply that is not JSON-RPC as Tryton speaks it."""
 
@@ -39,9 +56,9 @@ class Failure:
         return self.name in MEANT
 
 
-def encode(method: str, params: Sequence[Any]) -> bytes:
-    """The bytes of one call."""
-    return json.dumps({"id": 1, "method": method, "params": list(params)}, default=_encoded).encode()
+def encode(method: str, params: Sequence[Any], number: int = 1) -> bytes:
+    """The bytes of one call; the answer carries its ``number``."""
+    return json.dumps({"id": number, "method": method, "params": list(params)}, default=_encoded).encode()
 
 
 def authorization(login: str, user: int, session: str) -> str:
@@ -49,15 +66,42 @@ def authorization(login: str, user: int, session: str) -> str:
     return "Session " + b64encode(f"{login}:{user}:{session}".encode()).decode("ascii")
 
 
-def decode(body: bytes) -> Any:
-    """The result of a call, or a ``Failure``. Raises ``ParseError``."""
+def decode(body: bytes, number: int | None = None) -> Any:
+    """The result of a call, or a ``Failure``. Raises ``ParseError``, for the answer to another call too."""
     try:
         reply = json.loads(body, object_hook=_decoded)
     except (ValueError, RecursionError):
         raise ParseError("the reply is not JSON") from None
     if not isinstance(reply, dict) or not ({"result", "error"} & reply.keys()):
         raise ParseError("the reply has neither result nor error")
+    if number is not None and reply.get("id") != number:
+        raise ParseError("the reply answers another call")
     return _failure(reply["error"]) if "error" in reply else reply["result"]
+
+
+def checked(row: Any, names: Sequence[str]) -> dict[str, Any]:
+    """A record that has all the fields that were asked for, each of its kind. Raises ``ParseError``."""
+    if not isinstance(row, dict) or type(row.get("id")) is not int:
+        raise ParseError("a record is no object with an id")
+    for name in names:
+        _check(row, name)
+    return row
+
+
+def _check(row: Any, name: str) -> None:
+    """``coupon.promotion.name`` stands in the object ``coupon.``; of many records, in a list of objects."""
+    head, dot, rest = name.partition(".")
+    key = f"{head}." if dot else head
+    if not isinstance(row, dict) or key not in row:
+        raise ParseError(f"a record has no {key[:40]}")
+    found = row[key]
+    if dot:
+        for each in found if isinstance(found, list) else [found]:
+            _check(each, rest)
+    elif not isinstance(found, KINDS.get(head, object)):
+        raise ParseError(f"{head} is {type(found).__name__}")
+    elif isinstance(found, list) and not all(type(each) is int for each in found):
+        raise ParseError(f"{head} is no list of numbers")
 
 
 def _failure(error: Any) -> Failure:

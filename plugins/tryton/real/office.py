@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from plugins.tryton.real.server import TrytonServer
 
 #: Every gift card of the suite holds so much, and is spent on so much at a time, in fen.
 CARD, SPENT = 10_000, 3_000
+#: How many databases there are: some are in use side by side, one more is needed after each refutation.
+_PLACES = 8
 
 #: What a use of a code has come to: the carrier's state, its codes, its cards, and what was issued from its lines.
 _USES = """
@@ -51,19 +54,28 @@ class TrytonOffice(ForeignSystem):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        self.server = TrytonServer()
+        self.server = TrytonServer(_PLACES)
+        self._left: list[str] = []
         self._connections: dict[str, Any] = {}
         self._sql = threading.Lock()
 
     def start(self) -> None:
         self.server.__enter__()
+        self._left = list(self.server.copies)
 
     def place(self) -> Place:
-        database = self.server.copy()
         address = f"127.0.0.1:{self.server.port}"
-        desk = Desk(f"http://{address}/{database}", "admin", self.server.password)
+        database, desk = self._opened(address)
         desk.receive("TB2", 9_000, "EAST-STO")
         return Place({"office": address}, {"database": database, "desk": desk, "password": self.server.password})
+
+    def _opened(self, address: str) -> tuple[str, Desk]:
+        """The next database that the server has open: of several that it starts with, it may open one twice."""
+        while self._left:
+            database = self._left.pop()
+            with suppress(RuntimeError):
+                return database, Desk(f"http://{address}/{database}", "admin", self.server.password)
+        raise RuntimeError(f"more than {_PLACES} databases were wanted")
 
     def books(self, place: Place) -> Mapping[str, Any]:
         """What stands in the tables: goods, takings, parties, gift cards, and each use of a code."""

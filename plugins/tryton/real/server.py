@@ -14,12 +14,11 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 from urllib.parse import unquote, urlsplit
 
 import requests
@@ -32,8 +31,6 @@ SERIES = ">=8.2,<8.3"
 MODULES = ("sale_gift_card", "sale_promotion_coupon", "sale_price_list", "stock")
 _HOME = Path(os.environ.get("TRYTON_HOME", Path(__file__).parents[3] / "var" / "tryton"))
 _START_S = 900.0
-#: The database that all others are copied from.
-_PATTERN = "pattern"
 
 
 def environment() -> Path:
@@ -70,16 +67,18 @@ def _run(command: list[str], **more: str) -> None:
 
 
 class TrytonServer:
-    """One server on one database; a context manager. ``kill`` is ``kill -9``; ``start`` brings it back."""
+    """One server on one database, and ``copies`` of it; a context manager.
 
-    def __init__(self) -> None:
+    ``kill`` is ``kill -9``; ``start`` brings it back.
+    """
+
+    def __init__(self, copies: int = 0) -> None:
         self._programs = environment()
         self.postgres = PostgresServer()
         self._folder = Path()
         self._process: subprocess.Popen[bytes] | None = None
         self._settings: dict[str, str] = {}
-        self._lock = threading.Lock()
-        self._copies = 0
+        self._wanted, self.copies = copies, tuple[str, ...]()
         self.password = ""
         self.port = 0
         self.url = ""
@@ -110,7 +109,7 @@ class TrytonServer:
         """Start the server and wait until it answers."""
         with (self._folder / "trytond.log").open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603  (our own command)
-                [self._programs / "trytond", "-c", self._folder / "trytond.conf", "-d", self._database],
+                [*(self._programs / "trytond", "-c", self._folder / "trytond.conf", "-d"), *self.databases],
                 env={**os.environ, **self._settings},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -150,6 +149,9 @@ class TrytonServer:
         (self._folder / "trytond.conf").write_text(conf)
         if not self._restored():
             self._create()
+        # Copies are made and named before the server starts: it stumbles over one that it opens by itself.
+        made = (urlsplit(self.postgres.new_database(self._database)) for _ in range(self._wanted))
+        self.copies = tuple(address.path.lstrip("/") for address in made)
 
     def _restored(self) -> bool:
         """The database from the dump of an earlier run, of the same modules and the same first day."""
@@ -173,23 +175,6 @@ class TrytonServer:
         self.kill()
         _run([_postgres("pg_dump"), "-Fc", "-f", str(self._dump), self._database], **self._settings)
 
-    def copy(self) -> str:
-        """One more database as the seed made it; its name. The server opens it when it is first asked for."""
-        import psycopg
-
-        with self._lock, psycopg.connect(self.postgres.url(), autocommit=True) as connection:
-            if not self._copies:
-                self._restore(_PATTERN, connection)
-            self._copies += 1
-            name = f"copy_{self._copies}"
-            connection.execute(f"CREATE DATABASE {name} TEMPLATE {_PATTERN} STRATEGY file_copy")
-        return name
-
-    def _restore(self, name: str, connection: Any) -> None:
-        """A database from the dump, which nobody opens: only such a one can be copied."""
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE template0 STRATEGY file_copy")
-        _run([_postgres("pg_restore"), "--no-owner", "-d", name, str(self._dump)], **self._settings)
-
     @property
     def _dump(self) -> Path:
         """Its name changes with what it was made from."""
@@ -203,6 +188,11 @@ class TrytonServer:
     @property
     def database(self) -> str:
         return self._database
+
+    @property
+    def databases(self) -> tuple[str, ...]:
+        """What is served: the copies, or the one database where there are none."""
+        return self.copies or (self._database,)
 
 
 def _postgres(program: str) -> str:

@@ -189,3 +189,36 @@ def test_a_number_is_good_from_its_first_day_to_its_last(row: dict[str, Any], re
 
 def test_the_tenders_are_written_so_that_they_can_be_read() -> None:
     assert mapping.comment_of(tenders(100, 250), -1) == "tender t0 cash -100\ntender t1 gift_card -250"
+
+
+def test_an_answer_to_another_call_is_no_answer() -> None:
+    """An answer that came late on a connection would be taken for this one's: another customer's record."""
+    assert protocol.decode(SALE, 1)[0]["id"] == 9
+    with pytest.raises(ParseError, match="another call"):
+        protocol.decode(SALE, 2)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"state": 3},
+        {"total_amount": {}},
+        {"lines": ["x"]},
+        {"coupon.": None},
+        {"coupon.": {"promotion.": {}}},
+        {"id": "9"},
+    ],
+)
+def test_a_record_without_what_was_asked_for_is_trouble(wrong: dict[str, Any]) -> None:
+    """A field that is missing or of another kind is no state, no amount: it must not end in an error of our own."""
+    row = {
+        "id": 9,
+        "state": "draft",
+        "total_amount": Decimal(1),
+        "lines": [1],
+        "coupon.": {"promotion.": {"name": "x"}},
+    }
+    names = ("state", "total_amount", "lines", "coupon.promotion.name")
+    assert protocol.checked(row, names) == row
+    with pytest.raises(ParseError):
+        protocol.checked({**row, **wrong}, names)
