@@ -17,3 +17,7 @@ class GunicornLog(Logger):  # type: ignore[misc]
         super().setup(cfg)
         logs.set_up()
         self.error_log.setLevel(self.loglevel)
+
+    def info(self, msg: str, *args: Any, **kwargs: Any) -> None:
+        """As it is; but what follows "signal:" would be taken for a signature, and masked."""
+        super().info(msg.replace("signal: ", "signal "), *args, **kwargs)

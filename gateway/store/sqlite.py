@@ -101,11 +101,21 @@ class _Process:
         self._connect = connect
         self._busy_seconds = busy_seconds
         self._idle: list[driver.Connection] = []
+        self.writer.dismiss = self._dismiss
 
     def read(self, fn: Callable[[Tx], T]) -> T:
         if self.writer.group.leads():
             raise StorageMisuse("a unit must not start another one")
         self._check()
+        if self.writer.closed and not self.writer.read_only:
+            self.writer.open()  # which finds out whether it may be written
+        if not self.writer.read_only:
+            return self._read(fn)
+        with self.writer.alone:
+            return self._read(fn)
+
+    def _read(self, fn: Callable[[Tx], T]) -> T:
+        epoch = self.writer.epoch
         try:
             connection = self._idle.pop()
         except IndexError:
@@ -116,9 +126,9 @@ class _Process:
             if connection.in_transaction:
                 connection.close()
                 raise
-            self._put_back(connection)
+            self._put_back(connection, epoch)
             raise
-        self._put_back(connection)
+        self._put_back(connection, epoch)
         return result
 
     def _check(self) -> None:
@@ -128,12 +138,20 @@ class _Process:
             self.writer.notice()
             raise
 
-    def _put_back(self, connection: driver.Connection) -> None:
+    def _put_back(self, connection: driver.Connection, epoch: int) -> None:
         """Keep it for the next; one that was opened without the right to write would keep others from having it."""
-        if self.writer.read_only:
+        if self.writer.read_only or epoch != self.writer.epoch:
             connection.close()
         else:
             self._idle.append(connection)
+
+    def _dismiss(self) -> None:
+        """Close those that wait."""
+        while True:
+            try:
+                self._idle.pop().close()
+            except IndexError:
+                return
 
     def _open(self) -> driver.Connection:
         self.writer.open()  # makes the file and its journal mode, once
@@ -154,8 +172,7 @@ class _Process:
         self.writer.abandon()
 
     def close(self) -> None:
-        while self._idle:
-            self._idle.pop().close()
+        self._dismiss()
         self.writer.close()
 
 

@@ -6,6 +6,7 @@ import errno
 import logging
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -47,6 +48,11 @@ class Writer:
     def __init__(self, path: Path, connect: driver.Connect, busy_seconds: float, room: Room) -> None:
         self.journal_mode = ""
         self.read_only = False  # opened without the right to write: so it stays, however soon that is given back
+        self.epoch = 0  # how often the connection was given up: what others opened before that must go too
+        #: Held by each reader while ``read_only``: its shared memory has no right to write either, and one that is open
+        #: hands that on to all who open after it.
+        self.alone = threading.Lock()
+        self.dismiss: Callable[[], None] = lambda: None  # closes readers that wait for their next use
         self.file = OpenFile(path)
         self.group = Group(self._commit, busy_seconds)
         self._path = path
@@ -60,6 +66,11 @@ class Writer:
         self._trouble: tuple[float, StorageError] | None = None
         self._saved = False  # the WAL's file is gone, and what was in it is in the database
         self._restart_at = 0.0
+
+    @property
+    def closed(self) -> bool:
+        """Whether the next use opens the file."""
+        return self._connection is None
 
     def trouble(self) -> str:
         """Why the last writes failed, if they did so lately; else nothing."""
@@ -176,7 +187,9 @@ class Writer:
     def _commit(self, batch: Batch) -> None:
         try:
             if self.read_only and not unwritable(self._path):
-                self._reopen()
+                with self.alone:
+                    self._reopen()
+                    self.open()
             if self._connection is None:
                 self.open()
             turn, connection = self._turn, self._connection
@@ -218,13 +231,15 @@ class Writer:
         troubles = [unit.error for unit in batch.units if isinstance(unit.error, _TROUBLE)]
         self._trouble = (time.monotonic(), troubles[0]) if troubles else None
         if any(isinstance(error, StorageDown) for error in troubles) and self.file.there():
-            self._reopen()
+            self._reopen(any(isinstance(error, StorageReadOnly) for error in troubles))
 
-    def _reopen(self) -> None:
-        """Close the connection: the next use opens another."""
+    def _reopen(self, read_only: bool = False) -> None:
+        """Close the connection: the next use opens another; until then readers do as ``read_only`` says."""
         with self._opening:
+            self.epoch += 1
             self._drop()
-            self.read_only = False
+            self.dismiss()
+            self.read_only = read_only
 
     def _transact(self, ground: SqliteGround, batch: Batch) -> None:
         """Run and commit the units together; when that fails as a whole each alone, so that none harms another."""

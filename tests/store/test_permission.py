@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +18,9 @@ from gateway.store.port import Database, open_database
 from tests.store.conftest import SHOP
 from tests.store.scenes import can_freeze
 from tests.store.shop import free, sales, sell
+from tests.store.test_processes import said, start
+
+NOBODY = 65534
 
 
 @pytest.fixture
@@ -67,6 +72,25 @@ def test_a_program_that_starts_while_nothing_can_be_written_reads_and_heals(
         assert free(other, "apple") == 9
     assert other.tx(sell("apple", "cid")), "it was healed, and the first sale was refused"
     assert shop.tx(sell("apple", "dan")) and sales(other) == 3
+
+
+def test_readers_that_never_rest_do_not_keep_it_from_healing() -> None:
+    """One reader that was opened without the right, and is kept, keeps all that open after it from having it."""
+    with tempfile.TemporaryDirectory(prefix="store-") as name:  # pytest's own folders are closed to other accounts
+        folder = Path(name)
+        url = f"sqlite:///{folder / 'gateway.db'}"
+        kept = open_database(url, ballast_bytes=0)
+        migrate(kept, [SHOP])
+        kept.tx(lambda tx: tx.execute("INSERT INTO stock (sku, free) VALUES ('apple', 1)"))
+        for path in (*folder.iterdir(), folder):  # while it is open: the journal and its shared memory are there
+            if os.geteuid() == 0:
+                os.chown(path, NOBODY, NOBODY)
+            path.chmod(0o555 if path.is_dir() else 0o444)
+        try:
+            assert said(start("heals", url, str(NOBODY), name)) == "refused 40 then False\n"
+        finally:
+            folder.chmod(0o755)
+            kept.close()
 
 
 def test_what_is_not_there_is_not_forbidden(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from gateway.store.errors import StorageError, StorageFull, StorageReadOnly
 from gateway.store.migrate import Migration, migrate
@@ -135,6 +136,38 @@ def read_only(database: Database, uid: str) -> None:
     say("ok", database.health().ok)
 
 
+def heals(database: Database, uid: str, folder: str) -> None:
+    """Open while nothing may be written, read at all times; say whether a write is refused, and then with the right."""
+    if os.geteuid() == 0:
+        os.setgid(int(uid))
+        os.setuid(int(uid))
+    stopping = threading.Event()
+
+    def read() -> None:
+        while not stopping.is_set():
+            database.read(lambda tx: (tx.all("SELECT * FROM stock"), time.sleep(0.02)))
+
+    readers = [threading.Thread(target=read) for _ in range(2)]
+    for reader in readers:
+        reader.start()
+    refused = sum(_is_refused(database) for _ in range(40))
+    Path(folder).chmod(0o755)
+    for file in Path(folder).glob("gateway.db*"):
+        file.chmod(0o644)
+    say("refused", refused, "then", _is_refused(database))
+    stopping.set()
+    for reader in readers:
+        reader.join()
+
+
+def _is_refused(database: Database) -> bool:
+    try:
+        database.tx(lambda tx: tx.execute("UPDATE stock SET free = free - 1"))
+    except StorageReadOnly:
+        return True
+    return False
+
+
 def _threads(count: int, work: Callable[[int], None]) -> None:
     threads = [threading.Thread(target=work, args=(number,)) for number in range(count)]
     for thread in threads:
@@ -151,6 +184,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "fill": fill,
     "small_files": small_files,
     "read_only": read_only,
+    "heals": heals,
 }
 _SETTINGS = {"fill": {"low_water_bytes": 1_000_000, "ballast_bytes": 4_000_000}}
 
