@@ -23,6 +23,7 @@ import tomllib
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests import evidence
 from tests.mutation.mutants import Mutant, made
@@ -183,6 +184,7 @@ def run(group: Group, asked: argparse.Namespace) -> Verdict:
 
 def write_down(group: Group, verdict: Verdict, seconds: float) -> None:
     too_few = verdict.percent < LEAST_PERCENT
+    error: dict[str, Any] = {"error": f"{verdict.percent:.1f} % killed"} if too_few else {}
     evidence.append(
         "mutation",
         command=f"make mutation ARGS={group.name}",
@@ -193,7 +195,7 @@ def write_down(group: Group, verdict: Verdict, seconds: float) -> None:
         killed=verdict.killed,
         equivalent=verdict.equivalent,
         survivors=[f"{each.file}: {each.was} → {each.now}" for each in verdict.survivors],
-        **({"error": f"{verdict.percent:.1f} % killed"} if too_few else {}),
+        **error,
     )
 
 

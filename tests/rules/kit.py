@@ -10,6 +10,7 @@ from gateway.domain.traits import Traits
 from gateway.engine.decide import decide
 from gateway.engine.model import Decision, Far, Kind, Leg, NewTask, Op, OpState, Phase, Saga, State, Timing, Todo, Verb
 from gateway.engine.pursue import Pursuit, Way
+from gateway.engine.words import Ops
 from gateway.hookspecs import FAMILY_OF
 
 #: The moment at which rules are asked, in milliseconds.
@@ -88,6 +89,7 @@ def decided(saga: Saga, ops: list[Op], far: Callable[[str], Far], now: int = NOW
     before = ([each.copy() for each in ops], saga.copy())
     found = decide(saga, ops, far, timing, now)
     assert (ops, saga.progress, saga.state) == (before[0], before[1].progress, before[1].state)
+    assert decide(saga, Ops(ops), far, timing, now) == found
     return found
 
 

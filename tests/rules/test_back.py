@@ -147,6 +147,7 @@ def test_one_that_sticks_does_not_hold_up_the_others() -> None:
 def test_what_a_person_has_let_go_is_not_let_go_again() -> None:
     saga = undoing(progress={"by_hand": ["points"]})
     assert decided(saga, [held(), frozen()], FAR) == Decision(State.UNDOING, [CANCEL_STOCK])
+    assert decided(saga, [frozen()], FAR) == Decision(State.FAILED)
 
 
 # --- after the end ---------------------------------------------------------------------------------------------------
@@ -300,6 +301,16 @@ def test_one_that_is_too_old_does_not_stop_the_others() -> None:
         paid(OpState.GONE, "pay:2", first_sent=NOW - FIRST_LOOK),
     ]
     assert decided(saga, rows, FAR) == Decision(State.FAILED, [ask(rows[2])], tasks=[LATE])
+
+
+def test_a_case_that_is_too_old_does_not_put_off_the_watch_of_another_tender() -> None:
+    saga = sale(State.FAILED, PAY, SECOND, progress={"late": True})
+    rows = [
+        paid(outcome={"asked": NOW}, first_sent=NOW - TAIL),
+        op(REVERSE, OpState.UNKNOWN, "pay:1", first_sent=NOW - TAIL),
+        paid(OpState.GONE, "pay:2", first_sent=NOW),
+    ]
+    assert decided(saga, rows, FAR) == Decision(State.FAILED, wake_at=NOW + FIRST_LOOK, tasks=[LATE])
 
 
 def test_without_a_case_what_is_too_old_wakes_nobody() -> None:

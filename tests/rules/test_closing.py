@@ -124,7 +124,7 @@ def test_a_question_without_an_answer_is_repeated_after_its_pause() -> None:
     assert closed(REVERSING, never, op(REVERSE, OpState.OK, finished=1)) == do(ask(never))
 
 
-PAID = {"state": OpState.OK, "outcome": {"asked": NOW}}
+PAID: dict[str, Any] = {"state": OpState.OK, "outcome": {"asked": NOW}}
 
 
 @pytest.mark.parametrize(("turn", "pause"), [(0, 500), (1, 1000), (2, 2000), (7, 60_000)])

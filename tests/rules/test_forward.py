@@ -130,6 +130,14 @@ def test_an_unknown_hold_is_asked_about_until_the_customer_has_waited_long_enoug
     assert decided(reserving(), [silent], BLIND) == gives_up("stock:1", "unresolved", silent)
 
 
+def test_an_unknown_hold_is_repeated_while_its_key_acts_once() -> None:
+    short = Traits(idempotent=True, idempotent_for_s=2)
+    far = far_of(BANK, store=system("stock_reserve", "stock_query", stock_reserve=short), crm=CRM)
+    young, old = (held(OpState.UNKNOWN, first_sent=NOW - ago, next_at=NOW) for ago in (1_999, 2_000))
+    assert decided(reserving(), [young, frozen()], far).todo == [hold_stock(op=young)]
+    assert decided(reserving(), [old, frozen()], far).todo == [ask(old, "store")]
+
+
 def test_two_holds_that_wait_are_looked_at_with_the_sooner_one() -> None:
     first = held(OpState.UNKNOWN, first_sent=NOW, next_at=NOW + 300)
     second = frozen(OpState.UNKNOWN, first_sent=NOW, next_at=NOW + 200)
@@ -270,6 +278,10 @@ def test_what_is_drawn_on_held_money_is_sent_again_where_that_acts_once() -> Non
     assert decided(paying(draw), [over], far_of(once)) == gives_up("pay:1", "undecided", over)
     asked = far_of(system(CAPTURE, QUERY))
     assert decided(paying(draw), [unknown], asked) == Decision(State.PAYING, [ask(unknown)])
+    short = system(CAPTURE, QUERY, payment_capture=Traits(idempotent=True, idempotent_for_s=10))
+    young, old = (op(CAPTURE, OpState.UNKNOWN, "pay:1", first_sent=NOW - ago) for ago in (9_999, 10_000))
+    assert decided(paying(draw), [young], far_of(short)).todo == [send(CAPTURE, "pay:1", op=young)]
+    assert decided(paying(draw), [old], far_of(short)).todo == [ask(old)], "its key is no longer known to act once"
     both = far_of(system(CAPTURE, QUERY, payment_capture=Traits(idempotent=True)))
     late = op(CAPTURE, OpState.UNKNOWN, "pay:1", first_sent=NOW - 50_000)
     assert decided(paying(draw), [late], both) == Decision(State.PAYING, [ask(late)]), (
@@ -340,6 +352,14 @@ def test_a_payment_that_nobody_can_be_asked_about_waits_while_it_is_pending() ->
     assert decided(paying(), [unknown], reversible) == gives_up("pay:1", "undecided", unknown)
 
 
+def test_a_channel_that_can_be_asked_is_closed_although_it_cannot_reverse() -> None:
+    """It is asked until it says that nothing was taken; the cashier need not know."""
+    asked = paid(OpState.UNKNOWN, first_sent=NOW - 50_000, queries=1)
+    assert decided(paying(), [asked], far_of(system(CHARGE, QUERY), store=STORE)) == gives_up(
+        "pay:1", "undecided", asked
+    )
+
+
 def test_what_only_the_terminal_knows_the_cashier_is_asked() -> None:
     """Nothing can be asked or reversed there: guessing either way is somebody's money."""
     case = task("pay:1", "payment-unknown", "ask the customer or the terminal whether this was paid", "cashier", CHARGE)
@@ -394,6 +414,8 @@ def test_a_tender_that_cannot_be_closed_is_a_persons_case() -> None:
     refused = [paid(OpState.UNKNOWN, first_sent=NOW - 100), op(REVERSE, OpState.DECLINED, "pay:1")]
     detail = "give the money back by hand at the bank, or show that none was taken"
     case = task("pay:1", "payment-not-closed", detail)
+    overdue = paid(OpState.DECLINED, first_sent=NOW - 480_000)
+    assert decided(saga, [overdue], far) == Decision(State.PAYING, [send(REVERSE, "pay:1")], tasks=[case])
     assert decided(saga, refused, far) == Decision(State.PAYING, wake_at=SLOWLY, tasks=[case])
 
 

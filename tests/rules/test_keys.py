@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -46,8 +47,8 @@ def database(tmp_path: Path) -> Iterator[Database]:
     made.close()
 
 
-def key_of(**more: object) -> ApiKey:
-    given = {
+def key_of(**more: Any) -> ApiKey:
+    given: dict[str, Any] = {
         "id": "k",
         "name": "n",
         "merchants": None,
@@ -55,7 +56,7 @@ def key_of(**more: object) -> ApiKey:
         "scopes": frozenset(),
         "created": datetime.now(UTC),
     }
-    return ApiKey(**{**given, **more})  # type: ignore[arg-type]
+    return ApiKey(**{**given, **more})
 
 
 # --- what a key is bound to ------------------------------------------------------------------------------------------
@@ -110,8 +111,9 @@ def test_a_key_is_stored_as_it_was_made_and_its_text_nowhere(database: Database)
         "verifier": "abc",
     }
     assert re.fullmatch(r"key_\w{20,}", key.id)
-    assert (key.name, key.merchants, key.stores) == ("pos", {"bun", "tea"}, {"s1", "s2"})
-    assert (key.scopes, key.signed, key.verifier) == ({"checkout:read", "refund:write"}, "hmac-sha256", "abc")
+    assert (key.name, key.merchants, key.stores) == ("pos", frozenset({"bun", "tea"}), frozenset({"s1", "s2"}))
+    assert (key.signed, key.verifier) == ("hmac-sha256", "abc")
+    assert key.scopes == frozenset({"checkout:read", "refund:write"})
     assert before <= key.created.timestamp() * 1000 <= after + 1
     assert (key.created.tzinfo, key.revoked) == (UTC, None)
     assert find_key(database, text) == key

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from gateway.domain.traits import Traits
-from gateway.engine.model import OpState, Timing
-from gateway.engine.pursue import Pursuer, queryable, repeatable
-from tests.rules.kit import DONE, NOW, REFUSED, STUCK, TIMING, ask, do, leg, op, send, system, wait
+from gateway.engine.model import Op, OpState, Timing
+from gateway.engine.pursue import Pursuer, Pursuit, queryable, repeatable
+from tests.rules.kit import DONE, NOW, REFUSED, STUCK, TIMING, System, ask, do, leg, op, send, system, wait
 
 CHARGE = "payment_charge"
 LEG = leg(pay=CHARGE)
@@ -73,10 +75,11 @@ def test_an_unknown_change_is_repeated_asked_about_or_a_persons_case(state: OpSt
     """Never a second send where it might act twice; never nothing where somebody could know."""
     unknown, resting = op(CHARGE, state, turn=1, next_at=NOW), op(CHARGE, state, turn=1, next_at=NOW + 7)
     both = system(CHARGE, "payment_query", payment_charge=Traits(idempotent=True))
-    for pursue in (
+    ways: tuple[Callable[[Op, System], Pursuit], ...] = (
         lambda each, far: PURSUER.pursue(LEG, CHARGE, each, far),
         lambda each, far: PURSUER.settle_unknown(LEG, each, far),
-    ):
+    )
+    for pursue in ways:
         assert pursue(unknown, REPEATED) == do(send(CHARGE, turn=1, op=unknown))
         assert pursue(unknown, both) == do(send(CHARGE, turn=1, op=unknown))
         assert pursue(resting, REPEATED) == wait(NOW + 7)

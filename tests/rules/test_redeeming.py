@@ -184,6 +184,15 @@ def test_a_lock_is_let_go_with_the_tender_that_it_stands_for_and_nothing_else_is
     assert decided(saga, [*rows, freed], FAR) == Decision(State.AWAITING_TENDER, progress={"declined": ["voucher"]})
 
 
+def test_a_voucher_without_a_lock_is_marked_before_it_is_replaced() -> None:
+    """The mark keeps the same voucher from being tried again while the next payer is asked."""
+    voucher = leg("voucher", connection="crm", settle="coupon_redeem")
+    tenders = [{"leg": "voucher", "amount": 400}, {"leg": "pay:1", "amount": 600}]
+    saga = settling(voucher, PAY, tenders=tenders, redemption_failure="await_tender")
+    no = used(OpState.DECLINED, "coupon_redeem", "voucher")
+    assert decided(saga, [no], FAR) == Decision(State.SETTLING, progress={"replaced": ["voucher"]})
+
+
 def test_only_a_tender_can_be_replaced_and_only_before_the_end() -> None:
     """A coupon pays nothing: there is no difference that another tender could pay."""
     spent = used(OpState.DECLINED, outcome=SPENT)

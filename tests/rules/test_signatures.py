@@ -35,7 +35,14 @@ PEM = PRIVATE.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublic
 
 def api_key(algorithm: str = "hmac-sha256", name: str = "key_1", **more: Any) -> ApiKey:
     verifier = MASTER.fingerprint if algorithm == "hmac-sha256" else ed25519_verifier(PEM)
-    given = {"id": name, "name": "", "merchants": None, "stores": None, "scopes": frozenset(), "verifier": verifier}
+    given: dict[str, Any] = {
+        "id": name,
+        "name": "",
+        "merchants": None,
+        "stores": None,
+        "scopes": frozenset(),
+        "verifier": verifier,
+    }
     return ApiKey(**{**given, "created": datetime.now(UTC), "signed": algorithm, **more})
 
 
@@ -313,8 +320,8 @@ def nonces(database: Database) -> dict[str, int]:
 def test_a_nonce_is_kept_for_as_long_as_its_request_could_be_believed(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for ago in (1, 2):
-        database.tx(lambda tx, ago=ago: sql.use_nonce(tx, "key_1", f"old-{ago}", NOW - ago))
+    database.tx(lambda tx: sql.use_nonce(tx, "key_1", "old-1", NOW - 1))
+    database.tx(lambda tx: sql.use_nonce(tx, "key_1", "old-2", NOW - 2))
     monkeypatch.setattr(signatures, "FORGET_EVERY", 2**62)
     params = f';created={NOW - 10};keyid="key_1";nonce="n1"'
     check(database, NOW + 0.9)(HMAC, Sender(HMAC).send(params=params))
@@ -382,10 +389,12 @@ def test_an_address_that_cannot_be_read_is_refused() -> None:
 
 
 def request_of(path: str = "/a%2Fb?x=1", **environ: str) -> Request:
-    made = EnvironBuilder(path, "http://inner:8000", method="POST", data=b"body", headers={"X-One": "1"}).get_environ()
+    made: dict[str, Any] = EnvironBuilder(
+        path, "http://inner:8000", method="POST", data=b"body", headers={"X-One": "1"}
+    ).get_environ()
     for name in ("RAW_URI", "REQUEST_URI"):
         made.pop(name, None)
-    return Request({**made, **environ})
+    return Request(made | environ)
 
 
 def test_the_address_is_the_one_that_was_sent() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from gateway.domain.traits import Traits
@@ -17,7 +19,7 @@ BLIND = system(HOLD, USE, CANCEL, RESTORE)
 ASKED = system(HOLD, USE, CANCEL, RESTORE, "coupon_query")
 
 
-def row(hook: str, state: OpState, **more: object) -> Op:
+def row(hook: str, state: OpState, **more: Any) -> Op:
     return op(hook, state, "coupon:1", **more)
 
 
