@@ -54,6 +54,11 @@ FROM pretixbase_event e WHERE e.slug = %(event)s
 _LET_GO = """
 DELETE FROM pretixbase_cartposition WHERE event_id IN (SELECT id FROM pretixbase_event WHERE slug = %s)
 """
+#: One whose listener is gone would hold up every sale: pretix waits for it before it answers.
+_UNHOOK = """
+UPDATE pretixapi_webhook SET enabled = false
+WHERE organizer_id = (SELECT organizer_id FROM pretixbase_event WHERE slug = %s)
+"""
 _NAMES = ("places held", "uses held", "uses", "sold", "paid", "given back", "on cards", "members")
 
 
@@ -86,6 +91,7 @@ class RunningPretix(ForeignSystem):
                 database.execute(sql, [organizer])
             database.execute(_KEY, [_first(database, _TEAM, organizer), token])
         cinema = open_cinema(Api(self._pretix.url, token, slug), {FILM: 100_000, SOLD_OUT: 0})
+        cinema.member()
         facts = {"cinema": cinema, "voucher": cinema.voucher(uses=100_000), "card": cinema.gift_card("90000.00")}
         return Place({"api": self._pretix.url}, facts)
 
@@ -97,10 +103,11 @@ class RunningPretix(ForeignSystem):
         return {name: int(value) for name, value in zip(_NAMES, row, strict=True)}
 
     def give_back(self, place: Place) -> None:
-        """What carts still hold is let go, as pretix does with what has expired."""
+        """What carts still hold is let go, as pretix does with what has expired, and nobody is called any more."""
         cinema: Cinema = place.facts["cinema"]
         with self._database() as database:
-            database.execute(_LET_GO, [cinema.event])
+            for sql in (_LET_GO, _UNHOOK):
+                database.execute(sql, [cinema.event])
         super().give_back(place)
 
     def _database(self) -> psycopg.Connection[Any]:
