@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import requests
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.sdk.simulator import start
@@ -39,6 +39,7 @@ READERS: list[Callable[[bytes], Any]] = [
 WORD = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200) | st.dictionaries(NAMES, JSON).map(lambda value: json.dumps(value).encode()))
 def test_only_parse_errors_come_out_of_the_readers(raw: bytes) -> None:
     for read in READERS:
@@ -48,6 +49,7 @@ def test_only_parse_errors_come_out_of_the_readers(raw: bytes) -> None:
             continue
 
 
+@settings(deadline=None)
 @given(WORD, WORD, st.dictionaries(WORD, WORD, max_size=5), WORD, WORD)
 def test_a_message_is_read_as_it_was_written(who: str, template: str, values: Any, number: str, link: str) -> None:
     letter = Letter(who, template, values, number, link)
