@@ -91,7 +91,7 @@ class CashTender(_Tender):
 
 
 class OnAccountTender(_Tender):
-    """Put on the customer's account at the till."""
+    """Put on the customer's account at the till; where the house is the till, on the member's, up to its limit."""
 
     method = Word("on_account", required=True)
 
