@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from gateway.engine import invariants
 from gateway.engine.invariants import Record
 from gateway.engine.model import TERMINAL, Far, Json, Kind
+from gateway.engine.own import OWN
 from gateway.engine.retender import quote_in_force
 from gateway.hookspecs import FAMILY_OF, QUERY_HOOKS
 from gateway.store import frames, uses
@@ -58,7 +59,8 @@ def of_saga(tx: Tx, saga_id: str, far: FarOf, now: int) -> list[Wrong]:
     if now - found.saga.updated > LIVE_FOR or now - found.saga.created > 6 * LIVE_FOR:
         checks.append(invariants.ended_or_a_persons_case)
     texts = [text for check in checks for text in check(found)]
-    texts += [*sent_once(tx, found, far), *one_tenant(tx, found)]
+    texts += [*sent_once(tx, found, far), *one_tenant(tx, found), *codes_there(tx, found)]
+    texts += invariants.ledger_agrees(tx, found)
     if found.saga.kind is Kind.CHECKOUT:
         texts += [text.partition(" ")[2] for text in invariants.parent_covers_refunds(tx, saga_id)]
     return [Wrong(saga_id, text) for text in texts]
@@ -104,6 +106,27 @@ def sent_once(tx: Tx, found: Record, far: FarOf) -> Iterator[str]:
             yield f"X2: {op.leg}/{op.hook} was sent {op.attempts - stayed} times, and can neither be asked nor repeated"
 
 
+#: What this checkout and those before it have taken of a code since the far side said how much of it was left.
+_TAKEN = """
+SELECT coalesce(sum(quantity), 0) AS taken FROM holds
+WHERE merchant = :merchant AND kind = 'coupon' AND store_id = '' AND item = :code AND saga_id <= :id
+  AND (state = 'held' OR (state = 'used' AND updated >= :as_of))
+  AND EXISTS (SELECT 1 FROM holds mine WHERE mine.merchant = :merchant AND mine.saga_id = :id
+    AND mine.kind = 'coupon' AND mine.store_id = '' AND mine.item = :code AND mine.state IN ('held', 'used'))
+"""
+
+
+def codes_there(tx: Tx, found: Record) -> Iterator[str]:
+    """C1: what the gateway itself has locked of a code is never more than there was of it."""
+    for leg in found.saga.legs():
+        if leg.connection == OWN and "code" in leg.params:
+            about = {"merchant": found.saga.merchant, "id": found.saga.id}
+            row = tx.one(_TAKEN, {**about, "code": leg.params["code"], "as_of": leg.params["as_of"]})
+            taken, there = int(row["taken"]) if row else 0, int(leg.params["available"])
+            if taken > there:
+                yield f"C1: {taken} of {leg.params['code']} are locked, and {there} were there"
+
+
 _OTHERS = {
     "events": "SELECT id AS row FROM events WHERE subject = :id AND merchant <> :merchant",
     "tasks": "SELECT id AS row FROM tasks WHERE subject = :id AND merchant <> :merchant",
@@ -135,9 +158,6 @@ _TABLES: Mapping[str, str] = {
     "I2: one order number, several checkouts": """
         SELECT min(id) AS subject, number AS row FROM sagas GROUP BY merchant, kind, number
         HAVING count(*) > 1 LIMIT 100""",
-    "C1: a code is locked more than once": """
-        SELECT min(saga_id) AS subject, item AS row FROM holds WHERE kind = 'coupon' AND state IN ('held', 'used')
-        GROUP BY merchant, item HAVING sum(quantity) > 1 LIMIT 100""",
     "S1: something is held for a checkout that is not there, or has failed": """
         SELECT h.saga_id AS subject, h.item AS row FROM holds h LEFT JOIN sagas s ON s.id = h.saga_id
         WHERE h.state = 'held' AND h.expires > :now AND h.saga_id LIKE 'chk%'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sqlite3
 import subprocess
@@ -79,6 +80,16 @@ WITHOUT_RULES = """
 ALTER TABLE {table} RENAME TO old_{table};
 CREATE TABLE {table} AS SELECT * FROM old_{table};
 """
+#: The gateway's own lock on two uses of a code that had one.
+LOCK = json.dumps(
+    {
+        "name": "lock:coupon:C9",
+        "adapter": "gateway",
+        "connection": "gateway",
+        "hooks": {"hold": "coupon_reserve"},
+        "params": {"code": "C9", "count": 2, "available": 1, "as_of": 0},
+    }
+)
 #: The invariant, how it is broken, which checkout (or row) is named.
 BROKEN = {
     "M1": ("UPDATE sagas SET doc = json_set(doc, '$.tenders[0].amount', 1) WHERE id = ':sold'", ":sold"),
@@ -94,6 +105,11 @@ BROKEN = {
     "M4": ("UPDATE sagas SET doc = json_set(doc, '$.quote.discount_amount', 7) WHERE id = ':sold'", ":sold"),
     "C1": (
         "INSERT INTO holds VALUES ('bun', ':sold', 'coupon', 's1', 'C9', 2, 0, 0, 'used', 0, 0)",
+        ":sold",
+    ),
+    "C1 over": (
+        f"UPDATE sagas SET doc = json_insert(doc, '$.legs[#]', json('{LOCK}')) WHERE id = ':sold';"
+        "INSERT INTO holds VALUES ('bun', ':sold', 'coupon', '', 'C9', 2, 0, 0, 'used', 0, 0)",
         ":sold",
     ),
     "C2": (
