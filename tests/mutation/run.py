@@ -178,11 +178,12 @@ def run(group: Group, asked: argparse.Namespace) -> Verdict:
     print(f"change nothing, {len(verdict.survivors)} survived: {verdict.percent:.1f} %; {verdict.untried} not tried")
     print(*verdict.survivors, sep="\n", flush=True)
     if not verdict.untried and not asked.look:
-        write_down(group, verdict, time.monotonic() - begun)
+        write_down(group, verdict, len(before), time.monotonic() - begun)
     return verdict
 
 
-def write_down(group: Group, verdict: Verdict, seconds: float) -> None:
+def write_down(group: Group, verdict: Verdict, kept: int, seconds: float) -> None:
+    """Add the line of a whole run; ``kept`` are those of which an earlier run had shown that they are noticed."""
     too_few = verdict.percent < LEAST_PERCENT
     error: dict[str, Any] = {"error": f"{verdict.percent:.1f} % killed"} if too_few else {}
     evidence.append(
@@ -193,6 +194,7 @@ def write_down(group: Group, verdict: Verdict, seconds: float) -> None:
         seconds=seconds,
         variant=group.name,
         killed=verdict.killed,
+        kept=kept,
         equivalent=verdict.equivalent,
         survivors=[f"{each.file}: {each.was} → {each.now}" for each in verdict.survivors],
         **error,

@@ -351,6 +351,12 @@ def test_the_base_is_written_as_the_standard_says() -> None:
     )
 
 
+def test_only_blanks_and_tabs_around_a_value_are_taken_off() -> None:
+    """Anything more, and what the platform signed is another text than what is verified."""
+    message = Message("GET", URL, {"x": "\t\u00a0X1X\x0b ", "y": "X"}, b"")
+    assert (message.component("x"), message.component("y")) == ("\u00a0X1X\x0b", "X")
+
+
 @pytest.mark.parametrize(
     ("url", "authority", "path", "query"),
     [
