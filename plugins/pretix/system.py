@@ -54,7 +54,7 @@ FROM pretixbase_event e WHERE e.slug = %(event)s
 _LET_GO = """
 DELETE FROM pretixbase_cartposition WHERE event_id IN (SELECT id FROM pretixbase_event WHERE slug = %s)
 """
-#: One whose listener is gone would hold up every sale: pretix waits for it before it answers.
+#: One whose listener is gone is called four times with every sale, before pretix answers.
 _UNHOOK = """
 UPDATE pretixapi_webhook SET enabled = false
 WHERE organizer_id = (SELECT organizer_id FROM pretixbase_event WHERE slug = %s)
