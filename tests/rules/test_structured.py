@@ -108,6 +108,7 @@ def test_signatures_are_read_by_their_names() -> None:
         ("a=X", "a is no byte sequence"),
         ("a=:AAEC:,a=:AAEC:", "a stands twice or has no value"),
         ("a=:AAEC", "unexpected character at 2"),
+        ("a=:=:", "a byte sequence is not base64"),
         ("a=:AA C:", "unexpected character at 2"),
         ("a=:AAEC: b=::", "unexpected character at 8"),
         ("a=::,", "unexpected character at 5"),
