@@ -412,6 +412,7 @@ def test_the_address_is_the_one_that_was_sent() -> None:
     assert message_of(request_of("/c?d=1"), "").target_uri == "http://inner:8000/c?d=1"
     assert message_of(request_of(RAW_URI="http://else/c"), "").target_uri == "http://inner:8000/a/b?x=1"
     assert message_of(request_of("/c", RAW_URI="http://else/c"), "").target_uri == "http://inner:8000/c"
+    assert message_of(request_of("/cX", RAW_URI="http://else/c"), "").target_uri == "http://inner:8000/cX"
 
 
 def test_behind_a_proxy_the_public_address_is_the_one_that_was_signed() -> None:
