@@ -39,8 +39,8 @@ class TrytonProfile(Profile):
     adapter = TrytonAdapter
     foreign = TrytonOffice
     store_id = "east"
-    deadline_s = 30.0
-    patience_s = 6.0
+    deadline_s = 60.0
+    patience_s = 20.0
 
     def __init__(self) -> None:
         self._chance = random.Random(3)  # noqa: S311 - a mixture, no secret
@@ -55,7 +55,7 @@ class TrytonProfile(Profile):
             "walk_in": "WALKIN",
             "gift_card_product": "GIFT",
             "stores": {"east": "EAST", "west": "WEST"},
-            "timeout_s": 3.0,
+            "timeout_s": 10.0,
         }
 
     def prepare(self, far: Far) -> None:
