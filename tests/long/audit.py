@@ -19,8 +19,8 @@ from tests.long.town import Town
 
 _CHARGES = ("payment_charge", "payment_authorize")
 _BACK = ("payment_refund", "payment_release")
-#: Statuses that a platform may get for what the load asks; a 503 says that nothing was sent anywhere.
-EXPECTED = frozenset({201, 202, 402, 409, 422, 503})
+#: Statuses that a platform may get for what the load asks; after a 429 and a 503 nothing was sent anywhere.
+EXPECTED = frozenset({201, 202, 402, 409, 422, 429, 503})
 Row = dict[str, Any]
 
 
@@ -219,7 +219,8 @@ class Audit:
         """The answer, once it is not "in progress" any more."""
         while True:
             response = self.load.send(deed)
-            busy = response is None or b"/problems/request-in-progress" in response.content
+            busy = response is None or response.status_code == 429
+            busy = busy or b"/problems/request-in-progress" in response.content
             if busy and "qr_code" in str(deed.body) and self.waiting:
                 return None  # it is answered when its code has run out
             if not busy or time.monotonic() > deadline:
