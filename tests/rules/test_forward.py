@@ -342,6 +342,29 @@ def test_a_code_that_ran_out_is_not_waited_for(life: int, waited: int) -> None:
     assert decided(paying(), [shown], FAR) == Decision(State.PAYING, wake_at=NOW + waited)
 
 
+def test_a_shown_code_that_runs_out_is_not_waited_for_longer() -> None:
+    """Nobody can pay it any more: the checkout goes on, but not sooner than any payment would be given up."""
+
+    def shown(ends: object) -> Any:
+        action = {"type": "show_qr", "expires_at": ends}
+        return paid(OpState.PENDING, first_sent=NOW, queries=1, next_at=NOW + 10**6, outcome={"next_action": action})
+
+    def at(later: int) -> str:
+        return datetime.fromtimestamp((NOW + later) / 1000, UTC).isoformat()
+
+    for ends, looked_at in (
+        (at(120_000), 120_000),
+        (at(60_001), 60_001),
+        (at(59_999), 60_000),
+        (at(-1_000), 60_000),
+        (at(10**9), 600_000),
+        ("soon", 600_000),
+        ("1970-04-26T17:48:40", 600_000),
+        (None, 600_000),
+    ):
+        assert decided(paying(), [shown(ends)], FAR).wake_at == NOW + looked_at, ends
+
+
 def test_a_payment_that_nobody_can_be_asked_about_waits_while_it_is_pending() -> None:
     reversible = far_of(system(CHARGE, REVERSE), store=STORE)
     pending = paid(OpState.PENDING, first_sent=NOW - 1000)
