@@ -90,11 +90,12 @@ def test_an_unknown_change_is_repeated_asked_about_or_a_persons_case(state: OpSt
 
 
 def test_a_key_that_is_no_longer_safe_is_asked_about_instead() -> None:
+    pursuer = Pursuer(TIMING, NOW)
     old = op(CHARGE, OpState.UNKNOWN, first_sent=NOW - 60_000)
     for_a_minute = system(CHARGE, "payment_query", payment_charge=Traits(idempotent=True, idempotent_for_s=60))
-    assert PURSUER.pursue(LEG, CHARGE, old, for_a_minute) == do(ask(old))
+    assert pursuer.pursue(LEG, CHARGE, old, for_a_minute) == do(ask(old))
     young = op(CHARGE, OpState.UNKNOWN, first_sent=NOW - 59_999)
-    assert PURSUER.pursue(LEG, CHARGE, young, for_a_minute) == do(send(CHARGE, op=young))
+    assert pursuer.pursue(LEG, CHARGE, young, for_a_minute) == do(send(CHARGE, op=young))
 
 
 @pytest.mark.parametrize("state", [OpState.PENDING, OpState.TASK])

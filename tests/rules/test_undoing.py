@@ -147,4 +147,6 @@ def test_the_second_cancel_is_pursued_until_it_ends() -> None:
     asked = row(CANCEL, OpState.UNKNOWN, first_sent=NOW, next_at=NOW)
     assert late(ASKED, hold, asked) == do(ask(asked))
     assert late(BLIND, hold, asked) == STUCK
+    unsent = row(CANCEL, OpState.NOT_SENT, turn=1, first_sent=NOW, next_at=NOW)
+    assert late(BLIND, hold, unsent) == do(send(CANCEL, "coupon:1", turn=1, op=unsent))
     assert late(BLIND, hold, row(CANCEL, OpState.DECLINED, first_sent=SENT)) == DONE, "there was nothing left to cancel"
