@@ -323,16 +323,16 @@ class _Decider(Booking, Redeeming):
         return op if op is not None and op.state not in SETTLED else None
 
     def _watch_payments(self, legs: set[str]) -> None:
-        closer = self._closer()
+        closer, by_hand = self._closer(), self.saga.by_hand()
         for leg, hook in self._legs(Phase.PAY):
             op = self.ops.last(leg.name, hook)
             if leg.name not in legs or op is None or op.state is OpState.NOT_SENT:
                 continue
-            if op.state in MAYBE and op.outcome.get("asked") and leg.name not in self.saga.by_hand():
+            if op.state in MAYBE and op.outcome.get("asked") and leg.name not in by_hand:
                 self._refund_late(leg, op, closer)
             else:
                 self._take(closer.watch(leg, op))
-                if self._overdue_back(leg, SETTLED):
+                if leg.name not in by_hand and self._overdue_back(leg, SETTLED):
                     self._task(leg.name, "late-payment", f"give late money back by hand at {leg.adapter}")
 
     def _refund_late(self, leg: Leg, op: Op, closer: Closer) -> None:

@@ -207,6 +207,8 @@ def test_late_money_that_does_not_go_back_is_a_persons_case() -> None:
     old = op(REVERSE, OpState.UNKNOWN, "pay:1", first_sent=NOW - 480_000)
     assert decided(known, [there, old], FAR) == Decision(State.FAILED, [ask(old)], tasks=[LATE])
     assert decided(known, [there], FAR) == Decision(State.FAILED, [send(REVERSE, "pay:1")]), "the charge's age is none"
+    closed = sale(State.FAILED, PAY, progress={"late": True, "by_hand": ["pay:1"]})
+    assert decided(closed, [there, old], FAR).tasks == [], "a case that a person has closed is not opened again"
 
 
 @pytest.mark.parametrize("undo", [REFUND, "payment_release"])
