@@ -23,6 +23,8 @@ class RefundPreviewRequest(Request):
     lines = Listed(fields.Nested(LineBack), 1, 200)
     amount = Amount(1)
     policy = Word("prorata", "recompute")
+    #: Ids or methods of the tenders that give back first; the others follow by what is left of each.
+    tender_order = Listed(Text(1, 64), 1, 50)
 
     def across(self, data: dict[str, Any]) -> None:
         """Lines and an amount contradict each other."""

@@ -181,6 +181,19 @@ def test_a_refund_gives_back_what_its_preview_said(api: Api, number: Number) -> 
     assert (rest.status_code, rest.json["type"]) == (422, "/problems/refund-exceeds-paid")
 
 
+def test_a_refund_comes_out_of_the_tender_that_was_named(api: Api, number: Number) -> None:
+    """A shop that gives cash back over the counter says so; else each tender gives its share."""
+    tenders = ({"method": "cash", "amount": 200}, {"method": "payment_code", "auth_code": paid_code()})
+    made = api.post("…/checkouts", order(number(), *tenders)).json
+    place, wanted = f"…/checkouts/{made['id']}/refunds", {"amount": 150, "tender_order": ["cash"]}
+    preview = api.post(f"{place}/preview", wanted).json
+    done = api.post(place, {**wanted, "refund_no": number()})
+    assert (done.status_code, done.json["gives_back"]) == (201, preview["gives_back"])
+    assert preview["gives_back"]["tenders"] == [{"id": "t1", "amount": 150}, {"id": "t2", "amount": 0}]
+    unknown = api.post(f"{place}/preview", {"amount": 1, "tender_order": ["cheque"]})
+    assert (unknown.status_code, unknown.json["errors"][0]["pointer"]) == (422, "/tender_order/0")
+
+
 def test_goods_that_cost_nothing_come_back(api: Api, number: Number) -> None:
     """A tender that had nothing to pay is no part of the checkout, and giving it back is no error."""
     body = order(number(), {"method": "payment_code", "auth_code": paid_code()})
