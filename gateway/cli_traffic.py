@@ -20,6 +20,7 @@ _FRAMES = "frames instead of HTTP: ascii:4, binary:2, little:4, bcd:2, lines, en
 @click.option("--secret", "secrets", multiple=True, help="env:NAME or file:PATH of a value that must not be kept")
 @click.option("--mask", "names", multiple=True, help="part of a field's name whose value must not be kept")
 @click.option("--mask-pattern", "patterns", multiple=True, help="expression; its first group must not be kept")
+@click.option("--mask-question", "asked", multiple=True, help="the same, for questions alone; answers stay as they are")
 def record(
     name: str,
     listen: int,
@@ -29,6 +30,7 @@ def record(
     secrets: tuple[str, ...],
     names: tuple[str, ...],
     patterns: tuple[str, ...],
+    asked: tuple[str, ...],
 ) -> None:
     """Stand before a legacy system and write down what goes by, masked before it is written.
 
@@ -39,7 +41,7 @@ def record(
 
     file = path or Path(f"{name}.traffic")
     try:
-        masks = Masks([resolve_secret(each).reveal() for each in secrets], names, patterns)
+        masks = Masks([resolve_secret(each).reveal() for each in secrets], names, patterns, asked)
         recorder = Recorder(file, name, to, masks, framing=frames, port=listen)
     except ValueError as error:
         raise click.UsageError(str(error)) from None

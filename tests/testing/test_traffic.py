@@ -6,6 +6,7 @@ import json
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -21,6 +22,8 @@ from gateway.testing.ground import Ground
 from gateway.testing.profile import Profile
 from gateway.testing.traffic import Exchange, Masks, Recorder, Replay, Traffic, of_tape
 from plugins.ktv.conformance import KtvProfile
+from tests.sdk.cardhost import FRAMES, card_host
+from tests.sdk.cardhost import PASSWORD as SESSION_PASSWORD
 from tests.testing.wallet import PASSWORD, WalletProfile
 
 PHONE, CODE = "13812345678", "281234567890123456"
@@ -119,6 +122,65 @@ def test_masks_change_no_length(raw: bytes) -> None:
     masked = Masks()(raw)
     assert len(masked) == len(raw) and masked != raw
     assert PHONE.encode() not in masked and b"abcdef" not in masked and "622202123456789" not in masked.hex()
+
+
+def _told(line: socket.socket, text: str) -> str:
+    """One question on a connection that stays open, and its answer; empty when the other side hung up."""
+    line.sendall(FRAMES.encode(text.encode()))
+    buffer = b""
+    while (found := FRAMES.cut(buffer)) is None:
+        data = line.recv(4096)
+        if not data:
+            return ""
+        buffer += data
+    return found[0].decode()
+
+
+def test_a_session_is_recorded_and_replayed(tmp_path: Path) -> None:
+    """A sign-on holds for its connection: asked over another one, the host would answer `11` and nothing were shown.
+
+    The mask for the password's field stands for questions alone, and the host's time in the answer is no card number.
+    """
+    file = tmp_path / "host.traffic"
+    asked = [f"LG|{SESSION_PASSWORD}", "BK|0001|A", "QR|0002|A", "LO"]
+    with card_host(lingers=60) as host:
+        recorder = Recorder(file, "it", f"127.0.0.1:{host.port}", Masks(asked=[r"^LG\|([^|]+)"]), framing="ascii:4")
+        with closing(socket.create_connection(("127.0.0.1", recorder.port), timeout=5)) as line:
+            said = [_told(line, text) for text in asked]
+        recorder.stop()
+    assert said == ["LG|00|20140308210005|0000", "BK|00|0001", "QR|00|0002|1", "LO|00"]
+    assert SESSION_PASSWORD not in file.read_text(encoding="utf-8") and "20140308210005" in file.read_text(
+        encoding="utf-8"
+    )
+    with _replayed(file, volatile=r"^LG\|(\S+)") as running:
+        address, _, port = running.addresses["system"].partition(":")
+        with closing(socket.create_connection((address, int(port)), timeout=5)) as line:
+            assert [_told(line, text) for text in asked] == said
+        assert running.simulator.books()["unknown"] == []
+
+
+def test_whoever_hangs_up_hangs_up_both(tmp_path: Path) -> None:
+    """A host that drops a session, and a client that goes away: each must see the other's end, or both wait for it."""
+    with card_host(lingers=0) as host:
+        recorder = _recorder(f"127.0.0.1:{host.port}", tmp_path / "it.traffic", "ascii:4")
+        with closing(socket.create_connection(("127.0.0.1", recorder.port), timeout=5)) as line:
+            assert _told(line, f"LG|{SESSION_PASSWORD}").startswith("LG|00")
+            host.faults["BK"] = "drop"
+            assert _told(line, "BK|0001|A") == "", "the host hung up"
+        with closing(socket.create_connection(("127.0.0.1", recorder.port), timeout=5)) as line:
+            assert _told(line, f"LG|{SESSION_PASSWORD}").startswith("LG|00")
+        deadline = time.monotonic() + 5
+        while host.taken and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert not host.taken, "the client went away, and the host still holds its session"
+        recorder.stop()
+    assert [each.reply is None for each in Traffic.load(tmp_path / "it.traffic").exchanges] == [False, True, False]
+
+
+@pytest.mark.parametrize("number", ["20140308210005", "1394283605000", "26112310080799", "22345678901235"])
+def test_a_time_is_no_card_number(number: str) -> None:
+    """No card has 14 digits that begin so; a masked time breaks the check sum of its message, and its replay."""
+    assert Masks()(number.encode()) == number.encode()
 
 
 def test_an_unknown_request_is_told_with_the_nearest(tmp_path: Path) -> None:

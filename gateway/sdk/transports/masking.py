@@ -71,8 +71,11 @@ _SPACED_PHONE = re.compile(r"(?<![0-9])(1[3-9][0-9])[ -][0-9]{4}[ -]([0-9]{4})(?
 _PHONE = re.compile(r"(?:86)?1[3-9][0-9]{9}\Z")
 _CODE = re.compile(r"(?:1[0-5][0-9]{16}|(?:2[5-9]|30)[0-9]{14,22}|62[0-9]{17})\Z")
 _IDENTITY = re.compile(r"[1-9][0-9]{5}(?:19|20)[0-9]{9}[0-9Xx]\Z")
-#: Beginnings of card numbers by ISO/IEC 7812: Visa, Mastercard, UnionPay and Maestro, American Express, JCB, Diners.
-_BIN = re.compile(r"(?:4|5[0-9]|2[2-7]|6[0-9]|3[0-9]|9[0-9])")
+#: Card numbers by beginning and length: Visa, Maestro, UnionPay and Discover; Mastercard's second range; American
+#: Express; Diners; JCB; China's own of 9. So a time such as ``20140308210005`` or ``1394283605000`` is none.
+_CARD = re.compile(
+    r"(?:[456][0-9]{12,18}|2[2-7][0-9]{14}|3[47][0-9]{13}|3[0689][0-9]{12,17}|35[0-9]{14,17}|9[0-9]{15,18})\Z"
+)
 
 # How a message looks: digits as 0, blanks and dashes as -, so that a plain search says whether a closer look is needed.
 _SHAPE = bytes(ord("0") if 0x30 <= c <= 0x39 else ord("-") if c in b" -" else ord(".") for c in range(256))
@@ -163,7 +166,7 @@ def _spaced_card(found: re.Match[str]) -> str:
 
 def is_card(digits: str) -> bool:
     """Whether these digits may be a payment card's number: its length, its beginning, its check digit (Luhn)."""
-    if not 13 <= len(digits) <= 19 or not digits.isdigit() or not _BIN.match(digits):
+    if not _CARD.match(digits):
         return False
     doubled = sum(sum(divmod(2 * int(digit), 10)) for digit in digits[-2::-2])
     return (doubled + sum(map(int, digits[::-2]))) % 10 == 0

@@ -20,9 +20,17 @@ class Masks:
     """What must not be kept of one system's traffic. ``secrets`` are values, ``names`` parts of names of fields.
 
     ``patterns`` are regular expressions over the bytes; their first group, or the whole of what they match, is masked.
+    They hold for questions and answers; ``asked`` are such as hold for questions alone: a sign-on's sixth field may be
+    a password, and its answer's sixth field the time.
     """
 
-    def __init__(self, secrets: Iterable[str] = (), names: Iterable[str] = (), patterns: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        secrets: Iterable[str] = (),
+        names: Iterable[str] = (),
+        patterns: Iterable[str] = (),
+        asked: Iterable[str] = (),
+    ) -> None:
         values = sorted({secret for secret in secrets if secret}, key=len, reverse=True)
         self._secrets = [raw for text in values for raw in _encoded(text)]
         said = "|".join(re.escape(name) for name in (*NAMES, *names))
@@ -30,12 +38,13 @@ class Masks:
         named_in_xml = rf"<name>[^<]*(?i:{said})[^<]*</name>\s*<value>([^<]+)"
         texts = [named, named_in_xml, *patterns]
         self._patterns = [re.compile(raw) for text in texts for raw in _encoded(text)]
+        self._asked = [re.compile(raw) for text in asked for raw in _encoded(text)]
 
-    def __call__(self, raw: bytes) -> bytes:
+    def __call__(self, raw: bytes, *, asked: bool = False) -> bytes:
         """The same number of bytes, without what must not be kept."""
         for secret in self._secrets:
             raw = raw.replace(secret, b"*" * len(secret))
-        for pattern in self._patterns:
+        for pattern in [*self._patterns, *(self._asked if asked else ())]:
             raw = pattern.sub(_starred, raw)
         raw = _NUMBER.sub(lambda found: _number(found[0].decode()).encode(), raw)
         return _without_packed(raw) if any(byte < 32 and byte not in b"\t\r\n" for byte in raw) else raw
