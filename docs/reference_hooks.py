@@ -33,6 +33,7 @@ SECTIONS = {
     "gateway.sdk.parsing": "Parsing",
     "gateway.sdk.transports.tcp": "TCP",
     "gateway.sdk.transports.stream": "Lines",
+    "gateway.sdk.transports.session": "Sessions",
     "gateway.sdk.transports.frames": "Frames",
     "gateway.sdk.transports.drop_folder": "Drop folders",
 }

@@ -51,7 +51,10 @@ class Site:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Original:
-    """The change that an undo refers to: its key, the far system's number, what the adapter noted, and when."""
+    """The change that an undo refers to: its key, the far system's number, what the adapter noted, and when.
+
+    ``ref`` and ``facts`` are empty where its answer never came: look for it by ``key``.
+    """
 
     key: str
     ref: str = ""

@@ -128,7 +128,7 @@ class PointsReserve:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PointsHeld:
-    """Confirm or cancel points held under ``original``."""
+    """Confirm or cancel points held under ``original``: the hold, whose ``ref`` is empty if it was never answered."""
 
     original: Original
     member_ref: str
@@ -138,7 +138,7 @@ class PointsHeld:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PointsReturn:
-    """Give back some of the points that a checkout spent."""
+    """Give back some of the points that a checkout spent; ``original`` is their hold."""
 
     original: Original
     member_ref: str
@@ -181,7 +181,7 @@ class ValueReserve:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValueHeld:
-    """Confirm or cancel what is held under ``original``."""
+    """Confirm or cancel what is held under ``original``: the hold, whose ``ref`` is empty if it was never answered."""
 
     original: Original
     account: str
@@ -191,7 +191,7 @@ class ValueHeld:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValueReturn:
-    """Give back ``amount`` of what a checkout took, to the buckets named."""
+    """Give back ``amount`` of what a checkout took, to the buckets named; ``original`` is the hold, not its confirm."""
 
     original: Original
     account: str

@@ -56,11 +56,14 @@ class MembershipHooks:
 
     @hookspec(firstresult=True)
     def points_reserve(self, request: PointsReserve, call: Call) -> Change:  # type: ignore[empty-body]
-        """Hold points until confirmed or cancelled; too few are ``Declined(INSUFFICIENT_POINTS)``."""
+        """Hold points until confirmed or cancelled; too few are ``Declined(INSUFFICIENT_POINTS)``.
+
+        A system without holds deducts them here, and gives them back in ``points_cancel``.
+        """
 
     @hookspec(firstresult=True)
     def points_confirm(self, request: PointsHeld, call: Call) -> Change:  # type: ignore[empty-body]
-        """Spend held points for good."""
+        """Spend held points for good; ``Done`` at once where a system without holds deducted them already."""
 
     @hookspec(firstresult=True)
     def points_cancel(self, request: PointsHeld, call: Call) -> Change:  # type: ignore[empty-body]
@@ -68,7 +71,7 @@ class MembershipHooks:
 
     @hookspec(firstresult=True)
     def points_return(self, request: PointsReturn, call: Call) -> Change:  # type: ignore[empty-body]
-        """Give spent points back; ``original`` is the hold."""
+        """Give spent points back; ``original`` is the hold, not its confirm."""
 
     @hookspec(firstresult=True)
     def points_earn(self, request: PointsEarn, call: Call) -> Change:  # type: ignore[empty-body]
@@ -92,7 +95,7 @@ class MembershipHooks:
 
     @hookspec(firstresult=True)
     def value_return(self, request: ValueReturn, call: Call) -> Change:  # type: ignore[empty-body]
-        """Give spent value back to its buckets; gift value never turns into cash."""
+        """Give spent value back to its buckets; ``original`` is the hold. Gift value never turns into cash."""
 
     @hookspec(firstresult=True)
     def value_topup(self, request: ValueTopup, call: Call) -> Change:  # type: ignore[empty-body]
@@ -108,8 +111,14 @@ class MembershipHooks:
 
     @hookspec(firstresult=True)
     def points_statement(self, request: StatementRequest) -> Page[StatementRow]:  # type: ignore[empty-body]
-        """Points moved on a business date; kinds ``spend``, ``return``, ``earn``, ``revoke``."""
+        """Points moved on a business date; kinds ``spend``, ``return``, ``earn``, ``revoke``.
+
+        A ``spend`` carries its confirm's key; ``""`` and the confirm's number if the system kept only the hold's key.
+        """
 
     @hookspec(firstresult=True)
     def value_statement(self, request: StatementRequest) -> Page[StatementRow]:  # type: ignore[empty-body]
-        """Stored value moved on a business date; kinds ``spend``, ``return``, ``topup``, ``untopup``."""
+        """Stored value moved on a business date; kinds ``spend``, ``return``, ``topup``, ``untopup``.
+
+        A ``spend`` carries its confirm's key; ``""`` and the confirm's number if the system kept only the hold's key.
+        """

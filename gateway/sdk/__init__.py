@@ -139,6 +139,7 @@ from gateway.sdk.settings import PathField, SecretField, Settings
 from gateway.sdk.transports.drop_folder import DropFolder, drop
 from gateway.sdk.transports.frames import Delimited, FixedSize, LengthPrefixed
 from gateway.sdk.transports.http import Http, HttpReply
+from gateway.sdk.transports.session import Busy, Counter, Session, Sessions
 from gateway.sdk.transports.stream import Line
 from gateway.sdk.transports.tcp import TcpConnection, tcp
 
@@ -158,6 +159,7 @@ __all__ = [
     "BillRef",
     "BillRelease",
     "BillTotal",
+    "Busy",
     "Call",
     "Capture",
     "CatalogueRequest",
@@ -165,6 +167,7 @@ __all__ = [
     "Charge",
     "Confidence",
     "Context",
+    "Counter",
     "Counts",
     "Coupon",
     "CouponExtend",
@@ -239,10 +242,12 @@ __all__ = [
     "RewardSend",
     "Secret",
     "SecretField",
+    "Session",
     "SessionClose",
     "SessionExtend",
     "SessionMove",
     "SessionOpen",
+    "Sessions",
     "Settings",
     "Settle",
     "Share",

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from gateway.sdk import Http
+from tests.sdk.cardhost import card_host
 from tests.sdk.kit import ROOT, serving
 
 LISTING = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -53,11 +54,12 @@ def context(tmp_path: Path) -> Iterator[SimpleNamespace]:
             "CREATE TABLE item (no INTEGER, name TEXT, stock INTEGER); INSERT INTO item VALUES (1, '茶', 5);"
             "CREATE TABLE payflow (com_no INTEGER, flow_no TEXT); INSERT INTO payflow VALUES (1, 'A'), (3, 'C');"
         )
-    with serving(web) as web_port, serving(till) as till_port:
+    with serving(web) as web_port, serving(till) as till_port, card_host() as card:
         http = Http()
         settings = {
             "url": f"http://127.0.0.1:{web_port}/",
             "port": till_port,
+            "session_port": card.port,
             "wsdl": ROOT / "tests" / "sdk" / "data" / "points.wsdl",
             "database": tmp_path / "shop.db",
             "inbox": tmp_path / "inbox",

@@ -168,6 +168,14 @@ class Line:
         with self._lock:
             self._hang_up()
 
+    def alive(self) -> bool:
+        """Whether a kept connection is there that the other side has not ended, and on which nothing came unasked.
+
+        One whose other end vanished without a word looks alive: only the next question shows it.
+        """
+        with self._lock:
+            return self._stream is not None and not self._stream.stale()
+
     def _answer(self, stream: Stream, matches: Callable[[bytes], bool] | None) -> bytes:
         for _ in range(self.FOREIGN_MOST):
             answer = stream.read_frame(self._framing)

@@ -15,7 +15,7 @@ import time
 from gateway.domain.errors import NotSent, OutcomeUnknown
 from gateway.sdk.transports.recording import RECEIVED, SENT, Tape
 
-__all__ = ["RECEIVED", "SENT", "announce", "begin", "left", "record", "recorded", "sends"]
+__all__ = ["RECEIVED", "SENT", "announce", "begin", "harmless", "left", "record", "recorded", "sends"]
 
 
 class _Wire(threading.local):
@@ -73,3 +73,8 @@ def left() -> None:
 def sends() -> int:
     """How often something may have left us since the call began."""
     return _wire.sends
+
+
+def harmless(before: int) -> None:
+    """What left since :func:`sends` said ``before`` can have changed nothing: a sign-on that failed."""
+    _wire.sends = min(_wire.sends, before)
