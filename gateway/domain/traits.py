@@ -23,8 +23,8 @@ class Traits:
     up on it; a query's not-found counts only after that. ``poll_every_s``: how often to ask. ``close_after_s``: when to
     stop waiting for a customer and close. ``reverse_not_before_s``/``reverse_window_s``: when the undo is allowed.
     ``reserve_ttl_s``: how long a hold lives (leave it out if holds end at a clock time); ``extendable``: whether asking
-    again prolongs it. ``partial``: part of it can be undone. ``deferred``: the effect is only seen later (a file drop, a
-    till that uploads).
+    again prolongs it. ``partial``: part of it can be undone. ``deferred``: the effect is only seen later (a file drop,
+    a till that uploads).
     """
 
     idempotent: bool = False
@@ -48,7 +48,8 @@ class AdapterTraits:
     """Per adapter.
 
     ``exclusive_writer``: nobody but the gateway changes this data. ``max_parallel``: calls at a time on a connection,
-    in each process of the gateway. ``business_day_ends``: local ``HH:MM`` at which the business day ends. ``insecure_transport``: plain text by nature.
+    in each process of the gateway. ``business_day_ends``: local ``HH:MM`` at which the business day
+    ends. ``insecure_transport``: plain text by nature.
     """
 
     exclusive_writer: bool = False
