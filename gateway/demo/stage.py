@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import random
 import re
 import signal
 import socket
@@ -220,9 +221,14 @@ class Stage:
 
 
 def free_port() -> int:
-    """A port on loopback that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
+    """A port on loopback that nobody listens on, and that no system gives to whoever asks for any.
+
+    A server that is started again needs its port: one out of the range of outgoing connections may be taken meanwhile.
+    """
+    while True:
+        port = random.randrange(12_000, 32_000)  # noqa: S311 - no secret
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 def _shops() -> list[dict[str, str]]:

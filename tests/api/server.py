@@ -6,7 +6,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from typing import Any
 
 from gateway.api.keys import create_key
 from gateway.app import build_parts
+from gateway.demo.stage import free_port
 from gateway.sdk.simulator import Running, start
 from plugins.alipay.simulator import AlipaySimulator
 from plugins.ktv.simulator import KtvSimulator
@@ -50,11 +50,6 @@ class Server:
     def workers(self) -> list[int]:
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text(encoding="utf-8")
         return [int(pid) for pid in children.split()]
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
 
 
 @contextmanager

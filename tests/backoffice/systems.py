@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 
 from plugins.alipay.simulator import AlipaySimulator
 
@@ -200,8 +199,3 @@ def of_wallet(file: str, wallet: AlipaySimulator) -> str:
     """The merchant's file with what the wallet has given the merchant."""
     who = json.loads((wallet.data / "merchant.json").read_text())
     return file.replace('"APP"', f'"{who["app_id"]}"').replace("SELLER", who["seller_id"])
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])

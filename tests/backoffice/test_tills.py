@@ -14,6 +14,7 @@ from gateway.backoffice.report import print_reconciliation, print_settlement
 from gateway.backoffice.result import Class
 from gateway.backoffice.settle import settlement_of
 from gateway.backoffice.sync import sync_products
+from gateway.demo.stage import free_port
 from gateway.domain.call import Call
 from gateway.domain.common import Site
 from gateway.domain.payments import Charge, Method
@@ -29,7 +30,7 @@ from plugins.house.adapter import insert_identity, insert_member
 from plugins.ktv.simulator import KtvSimulator
 from plugins.restaurant.simulator import RestaurantSimulator
 from tests.backoffice.conftest import FOREIGN_KEY, classes, reconciled, today
-from tests.backoffice.systems import CORNER, KARAOKE, MALL, RESTAURANT, free_port, of_wallet
+from tests.backoffice.systems import CORNER, KARAOKE, MALL, RESTAURANT, of_wallet
 from tests.engine.kit import House, build
 
 Open = Callable[[str, dict[str, Simulator]], House]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from gateway.demo.stage import free_port
 from tests.docs.guides import run_guide
-from tests.docs.test_merchant import free_port
 from tests.packaging.installed import build_wheel, copy_source, environment_in, install
 
 
@@ -19,4 +19,4 @@ def test_the_guide_for_integrators_runs_as_written(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
     python = environment_in(tmp_path / "venv")
     install(python, str(build_wheel(copy_source(tmp_path / "source"), tmp_path / "wheel")))
-    run_guide("integrator.md", tmp_path / "shell", {}, {"8099": free_port()}, programs=python.parent)
+    run_guide("integrator.md", tmp_path / "shell", {}, {"8099": str(free_port())}, programs=python.parent)

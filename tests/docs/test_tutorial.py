@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from gateway.demo.stage import free_port
 from tests.docs.guides import run_guide
-from tests.docs.test_merchant import free_port
 from tests.packaging.installed import build_wheel, copy_source, environment_in, install
 
 
@@ -19,5 +19,5 @@ def test_the_tutorial_runs_as_written(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
     python = environment_in(tmp_path / "venv")
     install(python, str(build_wheel(copy_source(tmp_path / "source"), tmp_path / "wheel")))
-    ports = {told: free_port() for told in ("8096", "8097", "8098")}
+    ports = {told: str(free_port()) for told in ("8096", "8097", "8098")}
     run_guide("tutorial.md", tmp_path / "shell", {}, ports, programs=python.parent)

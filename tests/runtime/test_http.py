@@ -16,6 +16,7 @@ import pytest
 import requests.exceptions
 import urllib3.exceptions
 
+from gateway.demo.stage import free_port
 from gateway.sdk import Http, InvalidReply, Misconfigured, NotSent, OutcomeUnknown
 from gateway.sdk.transports import http as transport
 from gateway.sdk.transports import wire
@@ -148,12 +149,6 @@ def test_statuses_and_redirects_are_answers() -> None:
     assert send(replies(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n")).status == 503
     moved = send(replies(b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n"))
     assert (moved.status, moved.headers["location"]) == (302, "http://127.0.0.1:1/")
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,12 @@
 """A karaoke evening through the gateway's own engine: till and wallet on real sockets, a real database."""
 
 import json
-import socket
 import time
 from datetime import datetime, timedelta, timezone
 
 import pytest
 
+from gateway.demo.stage import free_port
 from gateway.engine.problems import Problem
 from gateway.sdk.simulator import Fault
 from plugins.alipay.simulator import AlipaySimulator
@@ -76,12 +76,6 @@ connection = "till"
 
 START = datetime.now(timezone(timedelta(hours=8))).replace(microsecond=0)
 END = START + timedelta(hours=3)
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.fixture
