@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import json
 import re
@@ -133,6 +134,8 @@ class Far:
         self.embedded = issubclass(profile.adapter, EmbeddedAdapter)
         self.database: Any = open_books(profile.adapter, folder) if self.embedded else None
         self.adapter_hooks = implemented_hooks(profile.adapter)
+        #: Where the adapter's own files lie; another process has others.
+        self._home = folder
         self.store = FileStore(folder / "store.db")
         self.adapter = self.connect()
         self._relay = build_relay(self.adapter)
@@ -161,12 +164,29 @@ class Far:
         return build(
             self.profile.adapter,
             settings,
-            self.folder,
+            self._home,
             merchant=self.merchant,
             clock=lambda: utc_now() + timedelta(seconds=self.skew_s),
             store=self.store,
             database=self.database,
         )
+
+    @contextmanager
+    def beside(self, store: FileStore | None = None) -> Iterator[Far]:
+        """The same far system as another process sees it: an adapter of its own, an empty spool, and a store that is
+        empty unless one is given. What is the far system itself, where nothing lies between, is the same for both."""
+        other = copy.copy(self)
+        if self.profile.simulator is not None or self.foreign is not None:
+            other._home = self.folder / f"beside{next(self.numbers)}"
+            other._home.mkdir()
+            other.store = store or FileStore(other._home / "store.db")
+        other.adapter = other.connect()
+        other._relay = build_relay(other.adapter)
+        try:
+            yield other
+        finally:
+            other.adapter.close()
+            other.adapter.context.http.close()
 
     def stop(self, *, spent: bool = False) -> None:
         """End it; the place in a real system is used again unless it is ``spent``."""

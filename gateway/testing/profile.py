@@ -53,26 +53,34 @@ class Profile:
     simulator: ClassVar[type[Simulator] | None] = None
     #: Instead of a simulator: a real system that nobody here wrote (gateway.testing.foreign).
     foreign: ClassVar[type[ForeignSystem] | None] = None
-    #: The simulator's options, as ``--set`` gives them.
+    #: The simulator's options, as ``--set NAME=VALUE`` gives them to ``gateway simulate``: names and values are text.
     options: ClassVar[Mapping[str, str]] = {}
     #: The store whose requests are made.
     store_id: ClassVar[str] = "S1"
-    #: How long a change may take in the suite, in seconds, and how long an effect may come after its answer.
+    #: How long a change has in the suite, in seconds: what ``call.remaining()`` begins with. One that is not back two
+    #: seconds later counts as hanging. More than the slowest sound call needs, sign-on included.
     deadline_s: ClassVar[float] = 5.0
-    #: How long the sender waits where a fault leaves it without an answer.
+    #: The same where a fault leaves the call without an answer, in seconds: each such fault costs the run so much.
+    #: Enough for an adapter that asks before it gives up; less than the far system's own time-out.
     patience_s: ClassVar[float] = 0.6
+    #: How long a change that is ``Pending`` is asked about, in seconds, before it counts as still pending.
     settle_s: ClassVar[float] = 3.0
     #: Settings that are secrets and that ``check()`` cannot try out, each with the reason.
     unchecked_secrets: ClassVar[Mapping[str, str]] = {}
 
-    #: Faults of this simulator alone to try on each change, with their value.
+    #: Faults of this simulator alone to try on each change (its ``extra_faults``), with their value.
     faults: ClassVar[Mapping[str, int]] = {}
-    #: Hooks with nothing to do at the far system: what they make final has happened there before.
+    #: Hooks with nothing to do at the far system: what they make final has happened there before (points that were
+    #: deducted when they were held). They must send no message and move no number; nothing else is tried of them.
     silent: ClassVar[tuple[str, ...]] = ()
-    #: Names of the tally that the undo of a hook does not bring back (a bill that was settled stays closed).
+    #: Hooks that choose a number of the far system's and keep it under our key in ``context.store`` before the first
+    #: byte leaves (the certificates of a voucher, the batch that is closed): by that number the system acts once. A
+    #: second process that repeats one has the store of the first; for all others it has an empty one.
+    remembers: ClassVar[tuple[str, ...]] = ()
+    #: Hook → names of the tally that its undo does not bring back (a bill that was settled stays closed).
     leaves: ClassVar[Mapping[str, tuple[str, ...]]] = {}
-
-    #: Names of the tally that a hook may move for a while beside its effect (a lock that ends by itself).
+    #: Hook → names of the tally that it may move for a while beside its effect (a lock that ends by itself): they are
+    #: no effect, and need not be back when the change has ended otherwise.
     traces: ClassVar[Mapping[str, tuple[str, ...]]] = {}
 
     # -- what must be said -------------------------------------------------------------------------------------------
@@ -140,7 +148,11 @@ class Profile:
         return MemberPageRequest()
 
     def statement(self, far: Far) -> StatementRequest:
-        """The business date on which the suite's changes are booked."""
+        """The business date on which the suite's changes are booked.
+
+        Close the day first where the system tells only closed ones (a lever of the simulator). Where a real system
+        can't be made to, raise ``Missing("the day closes at 05:00")``: the statement is then not shown on that place.
+        """
         return StatementRequest(business_date=far.site().business_date)
 
     def notice_follow(self, far: Far) -> Any:

@@ -15,6 +15,7 @@ from plugins.bankhost.simulator import HEADER, MASTER_KEY, MERCHANT, TERMINAL, T
 class BankHostProfile(Profile):
     """Customers' codes are made by the simulator's lever."""
 
+    remembers = ("payment_settle",)  # which batch it closes
     adapter = BankHostAdapter
     simulator = BankHostSimulator
     options: ClassVar[Mapping[str, str]] = {"day_cut": "24:00"}

@@ -15,6 +15,7 @@ from plugins.groupbuy.simulator_seed import KTV
 class GroupBuyProfile(Profile):
     """Customers buy by the simulator's lever; a voucher is redeemed at the karaoke."""
 
+    remembers = ("coupon_redeem",)  # which certificates of the order it takes
     adapter = GroupBuyAdapter
     simulator = GroupBuySimulator
     store_id = "K1"

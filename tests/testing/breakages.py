@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -61,6 +62,77 @@ class NoTombstone(WalletProfile):
 @broken("declined_codes_listed", "the books have moved")
 class DeclinesAndTakes(WalletProfile):
     simulator = PoorButPaid
+
+
+class Sequenced(WalletSimulator):
+    """Takes a message only if its number is higher than the last: one that is late or doubled does nothing. It keeps no
+    key: what comes again with a new number is done again, and no closing is remembered."""
+
+    last = 0
+
+    def act(self, path: str, asked: dict[str, str]) -> dict[str, Any]:
+        key, number = asked.get("key", ""), int(asked.pop("number", "0"))
+        if path in ("/ask", "/list"):
+            return super().act(path, asked)
+        with self.lock:
+            if number <= self.last:
+                return {"state": "busy", "key": key}
+            self.last = number
+            done = self.change(path, asked, f"{key}/{len(self.rows)}" if key in self.rows else key)
+            return {**done, "key": key}
+
+    def change(self, path: str, asked: dict[str, str], key: str) -> dict[str, Any]:
+        if path == "/reverse" and asked["original"] not in self.rows:
+            return {"state": "done", "key": key, "amount": int(asked["amount"]), "kind": "reverse"}
+        return super().change(path, asked, key)
+
+
+class _LooksFirst(WalletAdapter):
+    """One call at a time, and before the second attempt a question: what two processes do it can't know."""
+
+    traits: ClassVar[Mapping[str, Traits]] = {
+        "payment_charge": Traits(idempotent=True),
+        "payment_reverse": Traits(tombstone=True, partial=False),
+    }
+
+    def __init__(self, context: Any) -> None:
+        super().__init__(context)
+        self.turn = threading.Lock()
+
+    def ask(self, path: str, seconds: float = 2.0, **fields: str) -> dict[str, Any]:
+        return super().ask(path, seconds, number=str(time.monotonic_ns()), **fields)
+
+    def change(self, path: str, call: Call, amount: int, original: str = "") -> Any:
+        with self.turn:
+            if call.attempt > 1 and (there := self.ask("/ask", key=call.key))["state"] != "absent":
+                return self.read(there, amount)
+            return super().change(path, call, amount, original)
+
+
+class _Leased(WalletAdapter):
+    """Says that its money comes back after ten minutes."""
+
+    traits: ClassVar[Mapping[str, Traits]] = {
+        **WalletAdapter.traits,
+        "payment_charge": Traits(idempotent=True, reserve_ttl_s=600),
+    }
+
+
+@broken("traits_proved", "by a process that was told nothing")
+class OnlyLooksFirst(WalletProfile):
+    adapter = _LooksFirst
+    simulator = Sequenced
+
+
+@broken("traits_proved", "called anew under the key")
+class ClosesNothing(WalletProfile):
+    adapter = _LooksFirst
+    simulator = Sequenced
+
+
+@broken("traits_proved", "605 s later it is still held")
+class NeverLetsGo(WalletProfile):
+    adapter = _Leased
 
 
 # -- outcomes ----
@@ -279,7 +351,7 @@ class AnotherAmount(WalletProfile):
     adapter = _AddsOne
 
 
-@broken("hooks_pass", "the books show no effect")
+@broken("hooks_pass", "or name it in `silent` if the far system has nothing to do")
 class AnUndoThatDoesNothing(WalletProfile):
     adapter = _ReversesNothing
 

@@ -91,9 +91,15 @@ def _is_ours(row: StatementRow, made: Made) -> bool:
     original = getattr(made.request, "original", None)
     if original is not None and row.kind in _BACK and {row.key, row.original_ref} & {original.key, original.ref} - {""}:
         return True
-    if row.key:
-        return row.key == made.key or (len(row.key) >= _SHORT_KEY and made.key.endswith(row.key))
-    return bool(row.ref) and row.ref == made.ref
+    numbered = bool(row.ref) and row.ref == made.ref
+    if not row.key or (original is not None and _is_key(row.key, original.key)):
+        return numbered  # a system that keeps one key a sale keeps the first: its number tells
+    return _is_key(row.key, made.key)
+
+
+def _is_key(text: str, key: str) -> bool:
+    """Whether a system's text is our key, or the end of it that fitted."""
+    return text == key or (len(text) >= _SHORT_KEY and key.endswith(text))
 
 
 def _amounts(request: Any) -> list[int]:
@@ -112,24 +118,26 @@ def cost(bench: Bench) -> None:
     unit = _unit()
     baseline = bench.quality.get("cost", {})
     for hook in bench.changes:
-        times = _times(bench, hook)
-        messages = bench.measured[hook].messages
+        times, messages = _several(bench, hook)
         bench.report.costs[hook] = {"messages": messages, "time": round(statistics.median(times) / unit, 1)}
         _compare(bench, hook, baseline.get(hook))
     if not bench.changes:
         bench.report.not_shown("cost_per_call", why="no changing hook works")
 
 
-def _times(bench: Bench, hook: str) -> list[float]:
-    times = [bench.measured[hook].cpu]
+def _several(bench: Bench, hook: str) -> tuple[list[float], int]:
+    """Several calls: their processor times, and the most messages that one of them sent."""
+    times, messages = [bench.measured[hook].cpu], bench.measured[hook].messages
     with bench.stage(hook) as stage:
         for _ in range(2 if bench.quick else 5):
             try:
                 request = stage.request()
             except (Missing, RuntimeError):
                 break
-            times.append(stage.far.change(hook, request)[1].cpu)
-    return times
+            came = stage.far.change(hook, request)[1]
+            times.append(came.cpu)
+            messages = max(messages, came.sent)
+    return times, messages
 
 
 def _compare(bench: Bench, hook: str, baseline: Any) -> None:

@@ -11,21 +11,15 @@ from gateway.domain.traits import Traits
 from gateway.hookspecs import UNDO_HOOKS
 from gateway.testing.bench import Bench, Stage, moved, told
 from gateway.testing.chains import DERIVED, Made, part_of, rest_of
-from gateway.testing.far import Far, Outcome
+from gateway.testing.checks import repeats
+from gateway.testing.checks.claims import NotShown, Refuted, must_be, must_show
 from gateway.testing.ladder import Verdict
 from gateway.testing.profile import Missing
-from gateway.testing.proxy import Plan
 
 RULE = "traits_proved"
+#: How shortly before and after its time a hold is looked at, in seconds.
+_JUST_S = 5.0
 _UNDONE_BY = {undo: change for change, undo in UNDO_HOOKS.items()}
-
-
-class Refuted(Exception):
-    """A claim is untrue; the text says what was seen."""
-
-
-class NotShown(Exception):
-    """A claim could not be tried; the text says why."""
 
 
 def check(bench: Bench, hook: str) -> None:
@@ -46,89 +40,28 @@ def check(bench: Bench, hook: str) -> None:
                 bench.report.shown(RULE, hook, name, said)
 
 
-def _must_be(came: Outcome, *kinds: str, what: str) -> None:
-    if came.kind not in kinds:
-        raise Refuted(f"{what} came to {came}, expected {' or '.join(kinds)}")
-
-
-def _must_show(effect: dict[str, int], expected: Any, what: str) -> None:
-    if effect != dict(expected):
-        raise Refuted(f"{what}: the books show {told(effect)} instead of {told(expected)}")
-
-
-def _idempotent(bench: Bench, stage: Stage, hook: str, traits: Traits) -> str:
-    """The same key acts once: one after the other, and side by side."""
-    for side_by_side in (False, True):
-        request = stage.request()
-        far, key, effect = stage.far, stage.far.key(), bench.measured[hook].effect
-        before = far.quiet()
-        came = _twice(far, hook, request, key, side_by_side)
-        _must_show(moved(before, far.quiet()), effect, f"the same key twice {_HOW[side_by_side]}")
-        if not side_by_side:
-            _must_be(came[1], "done", "pending", what="the second call with the same key")
-    _duplicated(bench, stage, hook)
-    return "the same key twice, side by side, and doubled on the way: one effect"
-
-
-_HOW = {False: "in a row", True: "side by side"}
-
-
-def _twice(far: Far, hook: str, request: Any, key: str, side_by_side: bool) -> list[Outcome]:
-    came: list[Outcome] = []
-
-    def once(attempt: int) -> None:
-        made, answer = far.change(hook, request, key=key, attempt=attempt)
-        came.append(far.settled(made, answer)[1])
-
-    if not side_by_side:
-        once(1)
-        once(2)
-        return came
-    threads = [threading.Thread(target=once, args=(attempt,)) for attempt in (1, 2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(20)
-    return came
-
-
-def _duplicated(bench: Bench, stage: Stage, hook: str) -> None:
-    """The network doubles a message."""
-    for at in range(1, bench.measured[hook].messages + 1):
-        if not stage.far.line.is_http:
-            return
-        request = stage.request()
-        far = stage.far
-        before = far.quiet()
-        far.line.set(Plan("double", at))
-        made, came = far.change(hook, request)
-        far.line.set(None)
-        far.settled(made, came)
-        _must_show(moved(before, far.quiet()), bench.measured[hook].effect, f"message {at} doubled on the way")
-
-
 def _queryable(bench: Bench, stage: Stage, hook: str, traits: Traits) -> str | None:
     """Done, never sent and refused are told apart. What is unknown in between, the faults try."""
     request = stage.request()
     far = stage.far
     made, came = far.change(hook, request)
     made, came = far.settled(made, came)
-    _must_be(came, "done", what="a valid request")
+    must_be(came, "done", what="a valid request")
     asked = far.query(made)
     if asked.kind == "not_supported":
         bench.report.add(RULE, Verdict.UNCLAIMED, hook, "queryable", asked.text)
         return None
-    _must_be(asked, "done", what="a query about what was done")
+    must_be(asked, "done", what="a query about what was done")
     unseen = Made(hook, far.key(), stage.request())
     if unseen.request != request:
         asked = stage.far.query(unseen)
-        _must_be(asked, "not_found", "not_supported", what="a query about what was never sent")
+        must_be(asked, "not_found", "not_supported", what="a query about what was never sent")
     told_apart = ["done", "never sent"]
     for _, refused in bench.profile.declines(stage.far, hook):
         made, came = stage.far.change(hook, refused)
         if came.kind == "declined":
             asked = stage.far.query(made)
-            _must_be(asked, "declined", "not_found", "pending", what="a query about what was refused")
+            must_be(asked, "declined", "not_found", "pending", what="a query about what was refused")
             told_apart.append("refused")
             break
     return f"tells apart: {', '.join(told_apart)}"
@@ -145,46 +78,11 @@ def _reversible(bench: Bench, stage: Stage, hook: str, traits: Traits) -> str | 
     made = far.do(hook, request)
     undone, came = far.change(undo, far.profile.request(undo, far, made))
     undone, came = far.settled(undone, came)
-    _must_be(came, "done", what=undo)
+    must_be(came, "done", what=undo)
     left = bench.profile.leaves.get(hook, ())
     still = {name: value for name, value in moved(before, far.quiet()).items() if name not in left}
-    _must_show(still, {}, f"{hook}, then {undo}")
+    must_show(still, {}, f"{hook}, then {undo}")
     return f"{undo} brings the books back"
-
-
-def _tombstone(bench: Bench, stage: Stage, hook: str, traits: Traits) -> str:
-    """Closing a number that was never seen blocks what comes later under it."""
-    change, undo = (_UNDONE_BY[hook], hook) if hook in _UNDONE_BY else (hook, UNDO_HOOKS.get(hook, ""))
-    if undo not in bench.hooks or change not in bench.measured:
-        raise NotShown("there is nothing that it could close")
-    with bench.stage(change) as other:
-        request = other.request()
-        far = other.far
-        before = far.quiet()
-        made = _arrives_late(bench, far, change, undo, request)
-        _must_show(moved(before, far.quiet()), {}, f"{change} arrived after its {undo}")
-        asked = far.query(made) if far.queryable(change) else None
-        if asked is not None:
-            _must_be(asked, "declined", "not_found", what=f"a query about the {change}")
-    return f"{change} that arrives after its {undo} does nothing"
-
-
-def _arrives_late(bench: Bench, far: Far, change: str, undo: str, request: Any) -> Made:
-    """Close a number, then let the change under it arrive: held back by the network, or, where there is none, made by
-    a process that was asleep."""
-    made = Made(change, far.key(), request)
-    network = bench.measured[change].messages > 0
-    if network:
-        far.line.set(Plan("hold", bench.measured[change].messages))
-        made, _ = far.change(change, request, key=made.key, seconds=far.profile.patience_s)
-    undone, came = far.change(undo, far.profile.request(undo, far, made))
-    _must_be(far.settled(undone, came)[1], "done", what=f"{undo} of a number that was never seen")
-    if network:
-        far.line.release()
-        far.line.set(None)
-    else:
-        far.change(change, request, key=made.key)
-    return made
 
 
 def _partial(bench: Bench, stage: Stage, hook: str, traits: Traits) -> str | None:
@@ -202,33 +100,41 @@ def _partial(bench: Bench, stage: Stage, hook: str, traits: Traits) -> str | Non
         if came.kind == "done" and first != dict(effect):
             raise Refuted(f"a part is possible after all: {told(first)}")
         return "a part is refused"
-    _must_be(came, "done", what="a part of it")
+    must_be(came, "done", what="a part of it")
     if not first or first == dict(effect):
         raise Refuted(f"half of it: the books show {told(first)}, the whole is {told(effect)}")
     if hook == "payment_capture":
         return f"a part ({told(first)}); what becomes of the rest is the release's matter"
     rest = far.change(hook, rest_of(hook, whole, part))
-    _must_be(far.settled(*rest)[1], "done", what="the rest of it")
-    _must_show(moved(before, far.quiet()), effect, "a part and the rest")
+    must_be(far.settled(*rest)[1], "done", what="the rest of it")
+    must_show(moved(before, far.quiet()), effect, "a part and the rest")
     return f"a part ({told(first)}), then the rest"
 
 
 def _reserve_ttl(bench: Bench, stage: Stage, hook: str, traits: Traits) -> str:
-    """A hold ends by itself after its time, and not before."""
+    """A hold ends by itself after its time, and not before: the books tell, just before and just after.
+
+    A system that lets go only when somebody else wants the same may show it still: then the next hold takes its place.
+    """
     assert traits.reserve_ttl_s is not None
-    request = stage.request()
+    ttl, request = traits.reserve_ttl_s, stage.request()
     far, effect = stage.far, bench.measured[hook].effect
     before = far.quiet()
     far.do(hook, request)
-    with far.later(traits.reserve_ttl_s * 0.8):
-        _must_show(moved(before, far.quiet()), effect, "before its time is over")
-    with far.later(traits.reserve_ttl_s + 5):
+    with far.later(ttl - min(_JUST_S, ttl / 20)):
+        must_show(moved(before, far.quiet()), effect, "just before its time is over")
+    with far.later(ttl + _JUST_S):
         bench.profile.advance(far)
-        freed = far.quiet()
-        again = far.change(hook, replace(request), key=far.key())[1] if moved(before, freed) else None
-        if again is not None and again.kind != "done":
-            raise Refuted(f"{traits.reserve_ttl_s:.0f} s later it is still held: {again}")
-    return f"let go after {traits.reserve_ttl_s:.0f} s"
+        left = moved(before, far.quiet())
+        if left:
+            _, again = far.change(hook, replace(request), key=far.key())
+            now = moved(before, far.quiet())
+            if again.kind != "done" or now != dict(effect):
+                raise Refuted(
+                    f"{ttl + _JUST_S:.0f} s later it is still held: the books show {told(left)}, and another hold of "
+                    f"the same came to {again}, after which they show {told(now)}"
+                )
+    return f"let go after {ttl:.0f} s"
 
 
 def _extendable(bench: Bench, stage: Stage, hook: str, traits: Traits) -> str:
@@ -240,9 +146,9 @@ def _extendable(bench: Bench, stage: Stage, hook: str, traits: Traits) -> str:
     before = far.quiet()
     made = far.do(hook, request)
     with far.later(ttl * 0.8):
-        _must_be(far.change(hook, request, key=made.key, attempt=2)[1], "done", what="asking again")
+        must_be(far.change(hook, request, key=made.key, attempt=2)[1], "done", what="asking again")
     with far.later(ttl * 1.4):
-        _must_show(moved(before, far.quiet()), effect, "after it was prolonged")
+        must_show(moved(before, far.quiet()), effect, "after it was prolonged")
     return "asking again prolongs it"
 
 
@@ -277,7 +183,7 @@ def _not_before(bench: Bench, stage: Stage, hook: str, traits: Traits) -> str:
     if came.kind == "done" or moved(before, far.quiet()):
         raise NotShown("done at once: the limit is not needed")
     with far.later(traits.reverse_not_before_s + 1):
-        _must_be(far.change(hook, request)[1], "done", what=f"after {traits.reverse_not_before_s:.0f} s")
+        must_be(far.change(hook, request)[1], "done", what=f"after {traits.reverse_not_before_s:.0f} s")
     return f"too early is {came.kind}"
 
 
@@ -287,8 +193,8 @@ def _deferred(bench: Bench, stage: Stage, hook: str, traits: Traits) -> str:
     made, first = stage.far.change(hook, request)
     if first.kind == "done":
         raise Refuted("done at once: it is not deferred")
-    _must_be(first, "pending", what="the change")
-    _must_be(stage.far.settled(made, first)[1], "done", what="the query after a while")
+    must_be(first, "pending", what="the change")
+    must_be(stage.far.settled(made, first)[1], "done", what="the query after a while")
     return "pending, then done"
 
 
@@ -310,8 +216,8 @@ Trial = Callable[[Bench, Stage, str, Traits], str | None]
 _TRIALS: tuple[tuple[str, Callable[[Bench, str, Traits], bool], Trial], ...] = (
     ("queryable", lambda bench, hook, traits: any(h.endswith("_query") for h in _family(bench, hook)), _queryable),
     ("reversible", _undo_there, _reversible),
-    ("idempotent", lambda bench, hook, traits: traits.idempotent, _idempotent),
-    ("tombstone", lambda bench, hook, traits: traits.tombstone, _tombstone),
+    ("idempotent", lambda bench, hook, traits: traits.idempotent, repeats.idempotent),
+    ("tombstone", lambda bench, hook, traits: traits.tombstone, repeats.tombstone),
     ("partial", lambda bench, hook, traits: True, _partial),
     ("reserve_ttl_s", lambda bench, hook, traits: traits.reserve_ttl_s is not None, _reserve_ttl),
     ("extendable", lambda bench, hook, traits: traits.extendable, _extendable),
@@ -334,7 +240,7 @@ def about(bench: Bench) -> None:
     money = next((hook for hook in bench.changes if hook in ("payment_charge", "payment_authorize")), "")
     if money:
         _tried(bench, money, "currencies", _currencies)
-    if first:
+    if first and bench.profile.adapter.about.max_parallel > 1:  # else there is nothing side by side
         _tried(bench, first, "max_parallel", _parallel)
 
 
@@ -380,6 +286,6 @@ def _parallel(bench: Bench, stage: Stage, hook: str) -> str:
     if not done or len(done) + len(busy) != many:
         odd = next((str(each) for each in came if each.kind not in ("done", "not_sent")), "no answer")
         raise Refuted(f"{many} calls of {hook} side by side: {odd}")
-    _must_show(moved(before, far.quiet()), expected, f"{many} calls of {hook} side by side")
+    must_show(moved(before, far.quiet()), expected, f"{many} calls of {hook} side by side")
     late = f", {len(busy)} were not sent" if busy else ""
     return f"{many} calls of {hook} side by side act {len(done)} times{late}"
