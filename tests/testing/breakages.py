@@ -118,6 +118,21 @@ class _Leased(WalletAdapter):
     }
 
 
+class _LooksOnce(_LooksFirst):
+    """Nothing that is late is taken: what is not there can not come any more, unless it is only not shown yet."""
+
+    @hookimpl
+    def payment_query(self, request: Any) -> Any:
+        answer = super().payment_query(request)
+        return NotFound(final=True) if isinstance(answer, NotFound) else answer
+
+
+@broken("outcome_classes", "shows only 400 ms later")
+class TrustsWhatIsNotShownYet(WalletProfile):
+    adapter = _LooksOnce
+    simulator = Sequenced
+
+
 @broken("traits_proved", "by a process that was told nothing")
 class OnlyLooksFirst(WalletProfile):
     adapter = _LooksFirst

@@ -65,11 +65,15 @@ class WalletSimulator(Simulator):
 
     name = "wallet"
     idempotent = True
+    extra_faults: ClassVar[dict[str, str]] = {
+        "late_read": "act, then close without answering; questions show it only later; value = milliseconds"
+    }
 
     def __init__(self, data: Any, options: Any = None) -> None:
         super().__init__(data, options)
         self.rows: dict[str, dict[str, Any]] = {}
         self.lock = threading.Lock()
+        self.hidden: dict[str, float] = {}
 
     def start(self) -> dict[str, str]:
         self.server = serve_http(self.handle)
@@ -90,6 +94,10 @@ class WalletSimulator(Simulator):
         if (late := self.faults.take("late_success")) is not None:
             threading.Timer(late.value / 1000, self.act, (request.path, asked)).start()
             raise Hangup
+        if request.path not in ("/ask", "/list") and (hidden := self.faults.take("late_read")) is not None:
+            self.hidden[asked["key"]] = time.monotonic() + hidden.value / 1000
+            self.act(request.path, asked)
+            raise Hangup
         answer = self.act(request.path, asked)
         if (fault := self.faults.take("wrong_amount")) is not None and "amount" in answer:
             answer = {**answer, "amount": answer["amount"] + fault.value}
@@ -105,6 +113,8 @@ class WalletSimulator(Simulator):
             if path == "/list":
                 return {"state": "list", "key": "list", "rows": [row for row in self.rows.values() if "kind" in row]}
             row = self.rows.get(key)
+            if path == "/ask" and self.hidden.get(key, 0) > time.monotonic():
+                row = None
             if path == "/ask" or (row is not None and self.idempotent):
                 return {"state": "absent", "key": key} if row is None else row
             return self.change(path, asked, key)

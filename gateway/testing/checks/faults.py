@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.domain.traits import Traits
 from gateway.sdk.adapter import EmbeddedAdapter
 from gateway.testing.bench import Bench, Stage, Tally, moved, told
 from gateway.testing.chains import Made
@@ -31,8 +32,9 @@ PANEL = {
     "half_body": 0,
     "garbage": 0,
     "late_success": 150,
+    "late_read": 400,
 }
-QUICK_PANEL = ("drop_after", "error", "wrong_amount", "wrong_id", "bad_signature")
+QUICK_PANEL = ("drop_after", "error", "wrong_amount", "wrong_id", "bad_signature", "late_read")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +118,7 @@ def one(bench: Bench, stage: Stage, hook: str, fault: Fault) -> tuple[str | None
         if other and other != dict(effect) and other.keys() == effect.keys():
             return _booked_wrongly(stage, made, came)
     problem = _judged(far, made, came, fault, before, effect) or _held(far, made, came, fault, before)
+    problem = problem or _read_late(far, made, fault)
     far.line.set(None)
     far.faults()
     if fault.name == "late_success":
@@ -202,6 +205,21 @@ def _within(now: Tally, effect: Tally) -> bool:
     return all(
         0 < value * (1 if effect.get(name, 0) > 0 else -1) <= abs(effect.get(name, 0)) for name, value in now.items()
     )
+
+
+def _read_late(far: Far, made: Made, fault: Fault) -> str:
+    """What was done shows in questions only later: nobody may say meanwhile that it is not there for good.
+
+    A change that is not repeated at once is asked about after its ``max_in_flight_s``: by then it shows.
+    """
+    if fault.name != "late_read":
+        return ""
+    asked = far.query(made) if far.queryable(made.hook) else None
+    if asked and (asked.kind == "declined" or (asked.kind == "not_found" and asked.answer.final)):
+        return f"it was done and shows only {fault.value} ms later, and the query said {asked} for good"
+    if not far.profile.adapter.traits.get(made.hook, Traits()).idempotent:
+        time.sleep(fault.value / 1000 + 0.1)
+    return ""
 
 
 def _held(far: Far, made: Made, came: Outcome, fault: Fault, before: Tally) -> str:
