@@ -36,11 +36,24 @@ TABLES: dict[str, tuple[str, type[Schema], type | None]] = {
     "connections": ("[connections.NAME]", forms.ConnectionForm, ConnectionConfig),
     "routes": ("[[routes]]", forms.RouteForm, Route),
     "pricing": ("[pricing]", forms.PricingForm, Pricing),
+    "points_rule": ("[pricing.points.rule]", forms.PointsRuleForm, None),
+    "points_earn": ("[pricing.points.earn]", forms.PointsEarnForm, None),
     "pricing_store": ("[pricing.stores.ID]", forms.StorePricingForm, None),
     "policy": ("[policy]", forms.PolicyForm, Policy),
 }
 IN_GATEWAY = ("server", "database", "plugins", "engine", "limits", "webhooks", "evidence", "payment_codes")
-IN_MERCHANT = ("merchant", "stores", "counters", "connections", "routes", "pricing", "pricing_store", "policy")
+IN_MERCHANT = (
+    "merchant",
+    "stores",
+    "counters",
+    "connections",
+    "routes",
+    "pricing",
+    "points_rule",
+    "points_earn",
+    "pricing_store",
+    "policy",
+)
 
 _TYPES: dict[type, str] = {
     own.Whole: "whole number",

@@ -97,7 +97,9 @@ class _Day:
         except Unavailable as unavailable:
             result = self._result(Unit.AMOUNT)
             result.unavailable = str(unavailable)
-            result.operations = sum(self.day in e.days and not e.silent for e in index.entries)
+            ours = [e for e in index.entries if self.day in e.days and not e.silent]
+            result.operations = len(ours)
+            result.our_amount = sum(entry.made(result.unit) for entry in ours)
             return result, []
         linked = link(rows, index, lambda key: self._found_later(key, index))
         linked.pairs = [pair for pair in linked.pairs if pair.rows or self.day in pair.entry.days]

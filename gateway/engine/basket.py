@@ -15,7 +15,7 @@ from gateway.engine.priced import Priced
 from gateway.engine.problems import Problem, invalid
 from gateway.engine.reading import Reading
 from gateway.engine.terms import periods_at
-from gateway.pricing import PricingErrors, Quote, parse, price
+from gateway.pricing import PricingErrors, Quote, TooLittleValue, parse, price
 from gateway.runtime import Merchant
 from gateway.sdk.convert.dates import business_date as date_in_business
 
@@ -175,6 +175,8 @@ class Baskets:
 def unpriced(errors: PricingErrors) -> Problem:
     """What is wrong with a basket, as the platform is told it."""
     found = [dict(error) for error in errors.errors]
+    if isinstance(errors, TooLittleValue):
+        return Problem("insufficient-stored-value", "the stored value does not cover this amount", errors=found)
     tenders = all(str(error["pointer"]).startswith("/tenders") for error in found)
     slug = "tenders-mismatch" if tenders else "validation-error"
     return Problem(slug, "the basket cannot be priced", errors=found)

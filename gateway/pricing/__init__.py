@@ -7,7 +7,7 @@ its snapshot. Money is whole fen throughout. The document's schema is in docs/pr
 
 from gateway.pricing.documents import run_document
 from gateway.pricing.engine import price
-from gateway.pricing.errors import PricingError, PricingErrors
+from gateway.pricing.errors import PricingError, PricingErrors, TooLittleValue
 from gateway.pricing.model import Basket, Benefit
 from gateway.pricing.parse_basket import parse
 from gateway.pricing.parse_benefit import parse_campaigns
@@ -21,6 +21,7 @@ __all__ = [
     "PricingError",
     "PricingErrors",
     "Quote",
+    "TooLittleValue",
     "Use",
     "Used",
     "parse",

@@ -18,6 +18,10 @@ class PricingErrors(ValueError):
         super().__init__("; ".join(f"{error['pointer'] or '/'}: {error['detail']}" for error in self.errors))
 
 
+class TooLittleValue(PricingErrors):
+    """A tender asks for more than the stored value that is left."""
+
+
 def fail(pointer: str, detail: str) -> PricingErrors:
     """One error, ready to be raised."""
     return PricingErrors([{"pointer": pointer, "detail": detail}])

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from gateway.domain.money import half_up, largest_remainder
 from gateway.pricing.eligibility import barred, lines_in_scope
-from gateway.pricing.errors import PricingErrors, fail
+from gateway.pricing.errors import PricingErrors, TooLittleValue, fail
 from gateway.pricing.fees import FeeResult
 from gateway.pricing.model import FOR_AN_ARTICLE, Basket, Benefit, PointsUse, StoredValue, TenderPlan
 from gateway.pricing.units import Units
@@ -215,7 +215,8 @@ class Till:
             if result.plan.method != "stored_value":
                 continue
             if result.amount > sum(left):
-                raise fail(f"/tenders/{i}", f"only {sum(left)} fen of stored value are left")
+                detail = f"only {sum(left)} fen of stored value are left"
+                raise TooLittleValue([{"pointer": f"/tenders/{i}", "detail": detail}])
             taken = draw(account, left, result.amount)
             left = (left[0] - taken[0], left[1] - taken[1], left[2] - taken[2])
             results[i] = TenderResult(result.plan, result.amount, buckets=taken)

@@ -150,6 +150,29 @@ class StorePricingForm(Form):
     till_wins = Flag()
 
 
+class PointsRuleForm(Form):
+    """How points pay: ``points`` are ``amount`` fen."""
+
+    points = Whole(required=True, validate=ABOVE_0)
+    amount = Whole(required=True, validate=ABOVE_0)
+    limit_bp = Whole(validate=BASIS_POINTS)
+    interval = Whole(validate=ABOVE_0)
+    min = Whole(validate=AT_LEAST_0)
+
+
+class PointsEarnForm(Form):
+    """How points are earned: ``points`` for every whole ``per_amount`` paid."""
+
+    per_amount = Whole(required=True, validate=ABOVE_0)
+    points = Whole(required=True, validate=AT_LEAST_0)
+    rate_by_tier = fields.Dict(keys=fields.String(), values=Whole(validate=AT_LEAST_0))
+
+
+class PointsForm(Form):
+    rule = fields.Nested(PointsRuleForm)
+    earn = fields.Nested(PointsEarnForm)
+
+
 class PricingForm(Form):
     makes = Pricing
     mode = fields.String(validate=MODES)
@@ -157,7 +180,7 @@ class PricingForm(Form):
     campaigns = Tables()
     rounding = fields.String(validate=validate.OneOf(("none", "jiao", "yuan"), error="expected one of: {choices}"))
     fees = Tables()
-    points = fields.Dict(keys=fields.String())
+    points = fields.Nested(PointsForm)
     label_rules = Tables()
     periods = fields.Dict(keys=fields.String(), values=fields.List(fields.String(validate=HOURS)))
     coupon_templates = Tables()

@@ -141,7 +141,7 @@ def test_an_order_number_is_taken_for_ever(shop: House) -> None:
     ("change", "slug"),
     [
         ({"points": 500_000}, "insufficient-points"),
-        ({"tenders": [{"method": "stored_value"}]}, "tenders-mismatch"),
+        ({"tenders": [{"method": "stored_value"}]}, "insufficient-stored-value"),
         ({"lines": [{"sku": "A", "quantity": "11"}]}, "out-of-stock"),
         ({"coupons": ["NONE"]}, "coupon-not-applicable"),
         ({"tenders": [{"method": "payment_code", "auth_code": "991234567890123456"}]}, "payment-code-unrecognised"),

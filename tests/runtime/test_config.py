@@ -93,6 +93,9 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path, discovery: Discovery) -> 
         code_pattern = "^9["
         [pricing]
         mode = "both"
+        [pricing.points]
+        pay = { points = 100, amount = 100 }
+        rule = { points = 100, amont = 100 }
         [policy]
         when_down = { points = "maybe" }
         [[payment_codes]]
@@ -121,6 +124,9 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path, discovery: Discovery) -> 
         "routes[0].family",
         "routes[0].code_pattern",
         "pricing.mode",
+        "pricing.points.pay",
+        "pricing.points.rule.amont",
+        "pricing.points.rule.amount",
         "policy.when_down.points",
         "payment_codes[0].prefix_to",
     }
@@ -128,6 +134,8 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path, discovery: Discovery) -> 
     assert found["merchant.name"] == "missing; this key is required"
     assert found["connections.other.settings.port"] == "expected a whole number"
     assert "did you mean 'key'" in found["connections.other.settings.keys"]
+    assert found["pricing.points.pay"] == "unknown key; expected one of: earn, rule"
+    assert "did you mean 'amount'" in found["pricing.points.rule.amont"]
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ VALID: dict[str, Any] = {
     "pricing": {
         "mode": "gateway",
         "campaigns": [{"id": "c"}],
-        "points": {"use": 1},
+        "points": {"rule": {"points": 100, "amount": 100}},
         "stores": {"s1": {"mode": "till"}},
     },
     "policy": {"reserve_ttl_s": 5, "when_down": {"points": "without"}},
