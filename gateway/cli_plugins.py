@@ -95,6 +95,7 @@ def check(names: tuple[str, ...], quick: bool, as_json: bool, badge: Path | None
     multiple=True,
     help="payments, membership, coupons, stock, orders, messages; may be given several times",
 )
+@click.option("--with", "parts", multiple=True, help="of membership: points-holds, value; several times or with commas")
 @click.option("--transport", help="http, soap, tcp, database, files, iso8583")
 @click.option(
     "--to",
@@ -104,7 +105,7 @@ def check(names: tuple[str, ...], quick: bool, as_json: bool, badge: Path | None
     show_default=True,
     help="where the package's folder is made",
 )
-def new(name: str, families: tuple[str, ...], transport: str | None, folder: Path) -> None:
+def new(name: str, families: tuple[str, ...], parts: tuple[str, ...], transport: str | None, folder: Path) -> None:
     """Write a package that installs: an adapter that works, the system beside it as a simulator, tests, a grade.
 
     What is not given as an option is asked. Its protocol is made up; its tests list what is left to fill in.
@@ -116,12 +117,18 @@ def new(name: str, families: tuple[str, ...], transport: str | None, folder: Pat
     if not families:
         there = sensible(transport) if transport in TRANSPORTS else FAMILIES
         told = click.prompt(f"What does it keep ({', '.join(there)}; several with commas)", default=there[0])
-        families = tuple(part.strip() for part in told.split(",") if part.strip())
+        families = _split((told,))
     try:
-        written = write(Wanted(name, tuple(dict.fromkeys(families)), transport), folder)
+        wanted = Wanted(name, tuple(dict.fromkeys(families)), transport, _split(parts))
+        written = write(wanted, folder)
     except NoSuchPlugin as error:
         raise click.UsageError(str(error)) from None
     for file in written:
         click.echo(str(file))
     click.echo(f"Next: python -m pip install --no-deps --no-build-isolation -e {folder / name}")
     click.echo(f"      python -m pytest {folder / name}; gateway plugins check {name}")
+
+
+def _split(told: tuple[str, ...]) -> tuple[str, ...]:
+    """Words that were given several times, or with commas; each once."""
+    return tuple(dict.fromkeys(word.strip() for text in told for word in text.split(",") if word.strip()))

@@ -16,7 +16,7 @@ import pytest
 from gateway.demo.stage import free_port
 from gateway.sdk import Adapter, Transaction
 from gateway.testing.scaffold import NoSuchPlugin, Wanted, sensible, write
-from gateway.testing.scaffold.families import TRANSPORTS
+from gateway.testing.scaffold.families import PARTS, TRANSPORTS
 from plugins.house import stock
 from tests.engine.kit import House, build
 from tests.runtime.kit import plugin
@@ -61,10 +61,14 @@ def _run(*command: str, cwd: Path, **more: str) -> str:
     return done.stdout
 
 
-def _written(folder: Path, transport: str, *families: str) -> Wanted:
-    wanted = Wanted(f"made{next(_NUMBERS)}-{transport}", families, transport)
+def _written(folder: Path, transport: str, *families: str, parts: tuple[str, ...] = ()) -> Wanted:
+    wanted = Wanted(f"made{next(_NUMBERS)}-{transport}", families, transport, parts)
     write(wanted, folder)
     return wanted
+
+
+def _parts(families: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(part for part, family in PARTS.items() if family in families)
 
 
 def test_every_scaffold_is_tidy(tmp_path: Path) -> None:
@@ -72,7 +76,9 @@ def test_every_scaffold_is_tidy(tmp_path: Path) -> None:
     for family, transport in EACH:
         _written(tmp_path, transport, family)
     for transport in TRANSPORTS:
-        _written(tmp_path, transport, *sensible(transport))
+        _written(tmp_path, transport, *sensible(transport), parts=_parts(sensible(transport)))
+    for part in PARTS:
+        _written(tmp_path, "tcp", "membership", parts=(part,))
     config = ("--config", str(ROOT / "pyproject.toml"))
     _run(sys.executable, "-m", "ruff", "check", *config, "--ignore", "I001", ".", cwd=tmp_path)
     _run(sys.executable, "-m", "ruff", "format", "--check", *config, ".", cwd=tmp_path)
@@ -88,6 +94,8 @@ def test_what_cannot_be_written_says_why(tmp_path: Path) -> None:
     ):
         with pytest.raises(NoSuchPlugin, match=why):
             Wanted(name, families, transport)
+    with pytest.raises(NoSuchPlugin, match=r"value \(of membership\)"):
+        Wanted("shop", ("orders",), "http", ("value",))
     wanted = _written(tmp_path, "http", "orders")
     with pytest.raises(NoSuchPlugin, match="nothing was written"):
         write(wanted, tmp_path)
@@ -113,12 +121,20 @@ def test_a_scaffold_serves_a_checkout(
     _check_out(_written(tmp_path, transport, family), tmp_path, monkeypatch)
 
 
+@pytest.mark.timeout(60)
+def test_a_scaffold_takes_points_and_value(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever needs holds of points and stored value gets them written, not only earned points."""
+    wanted = _written(tmp_path, "tcp", "membership", parts=("points-holds", "value"))
+    tenders = [{"method": "stored_value", "amount": 300}, {"method": "cash"}]
+    _check_out(wanted, tmp_path, monkeypatch, ("earn", "points_spend", "value_spend"), points=100, tenders=tenders)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(250)
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_a_scaffold_of_all_families_installs_and_is_silver(tmp_path: Path, transport: str) -> None:
     """Its own tests are green and say what is left; the suite finds the grade that it claims."""
-    wanted = _written(tmp_path, transport, *sensible(transport))
+    wanted = _written(tmp_path, transport, *sensible(transport), parts=_parts(sensible(transport)))
     package, site = tmp_path / wanted.name, tmp_path / "site"
     options = ("--no-deps", "--no-index", "--no-build-isolation", "--quiet", "--disable-pip-version-check")
     _run(sys.executable, "-m", "pip", "install", *options, "--target", str(site), str(package), cwd=tmp_path)
@@ -131,7 +147,9 @@ def test_a_scaffold_of_all_families_installs_and_is_silver(tmp_path: Path, trans
     assert f"{wanted.name}: silver" in said or f"{wanted.name}: gold" in said
 
 
-def _check_out(wanted: Wanted, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _check_out(
+    wanted: Wanted, folder: Path, monkeypatch: pytest.MonkeyPatch, also: tuple[str, ...] = (), **more: Any
+) -> None:
     """One article is sold through it; what it serves stands in its system's books."""
     monkeypatch.syspath_prepend(str(folder / wanted.name / "src"))
     monkeypatch.setenv("SCAFFOLD_PASSWORD", f"{wanted.name}-password")
@@ -141,7 +159,7 @@ def _check_out(wanted: Wanted, folder: Path, monkeypatch: pytest.MonkeyPatch) ->
     house = _open(wanted, folder, port, simulator(folder / "system", {"port": str(port)}), adapter)
     house.database.tx(_seed)
     try:
-        reply, said = house.checkout(_basket(wanted.families[0]))
+        reply, said = house.checkout({**_basket(wanted.families[0]), **more})
         assert reply.status in (201, 202), said
         house.settle()
         done = house.books("it")["entries"]
@@ -149,6 +167,7 @@ def _check_out(wanted: Wanted, folder: Path, monkeypatch: pytest.MonkeyPatch) ->
         wants = expected.get(wanted.families[0], "")
         if wanted.transport != "files" or wants == "post":
             assert not wants or wants in [row["op"] for row in done], (said, done)
+        assert set(also) <= {row["op"] for row in done}, (said, done)
     finally:
         house.stop()
 

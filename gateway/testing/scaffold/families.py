@@ -18,6 +18,8 @@ TRANSPORTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "files": ("dropped files", ("stock", "orders")),
     "iso8583": ("ISO 8583", ("payments",)),
 }
+#: What a family may have beside it, if it is asked for.
+PARTS: Mapping[str, str] = {"points-holds": "membership", "value": "membership"}
 #: The SDK's extras that a transport needs.
 EXTRAS: Mapping[str, str] = {"soap": "soap", "iso8583": "iso8583"}
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*\Z")
@@ -34,6 +36,7 @@ class Wanted:
     name: str
     families: tuple[str, ...]
     transport: str
+    parts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not _NAME.match(self.name) or keyword.iskeyword(self.module):
@@ -48,6 +51,18 @@ class Wanted:
             if family not in sensible(self.transport):
                 there = ", ".join(sensible(self.transport))
                 raise NoSuchPlugin(f"no scaffold of {family!r} over {self.transport}; there are: {there}")
+
+        for part in self.parts:
+            if PARTS.get(part) not in self.families:
+                told = ", ".join(f"{name} (of {family})" for name, family in PARTS.items())
+                raise NoSuchPlugin(f"{part!r} goes with no family that was named; there are: {told}")
+
+    @property
+    def written(self) -> tuple[str, ...]:
+        """The templates' sections: the families, each with its parts after it."""
+        shared = ("holds",) if self.parts else ()
+        own = {"membership": (*shared, *self.parts)}
+        return tuple(name for family in self.families for name in (family, *own.get(family, ())))
 
     @property
     def module(self) -> str:

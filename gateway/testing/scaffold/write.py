@@ -14,6 +14,13 @@ _ASKING = "    # -- how it is asked"
 _ADAPTER = "Adapter Answer Call Change Context Declined Done InvalidReply NotFound OutcomeUnknown Query Settings Traits"
 _ASKED = f"{_ADAPTER} Misconfigured NotSent"
 #: By transport: the settings (name, field, meaning), and what the adapter says of a system that does not answer.
+_ASKED_ABOUT_POINTS = "        return self._asked(request, request.request.points)"
+_ASKED_ABOUT_HOLDS = """        points = None if request.hook == "points_cancel" else request.request.points
+        return self._asked(request, points)"""
+_ASKED_ABOUT_VALUE = """        asked = request.request
+        moved = asked.amount if request.hook.startswith("value_") else asked.points
+        found = self._asked(request, None if request.hook.endswith("_cancel") else moved)
+        return self._with_buckets(found, moved) if request.hook == "value_reserve" else found"""
 _PASSWORD = ("password", "SecretField(required=True)", "its password, as `env:NAME` or `file:PATH`")
 _TCP = (("host", "fields.Str(required=True)", "its host"), ("port", "fields.Int(required=True)", "its port"))
 _URL = ("url", "fields.Url(required=True, require_tld=False)", "its address")
@@ -111,8 +118,9 @@ def _adapter(wanted: Wanted) -> str:
 
 
 def _values(wanted: Wanted) -> dict[str, str]:
-    families, transport = wanted.families, wanted.transport
-    told = ", ".join(families[:-1]) + " and " + families[-1] if len(families) > 1 else families[0]
+    families, transport = wanted.written, wanted.transport
+    named = wanted.families
+    told = ", ".join(named[:-1]) + " and " + named[-1] if len(named) > 1 else named[0]
     extra = EXTRAS.get(transport, "")
     return {
         "NAME": wanted.name,
@@ -128,9 +136,23 @@ def _values(wanted: Wanted) -> dict[str, str]:
         **_test_values(wanted),
         "ITEMS": f"[\n{items}\n]" if (items := joined(families, transport, "items")) else "[]",
         "TRAITS": f"{{\n{traits}\n    }}" if (traits := lines(families, transport, "traits")) else "{}",
+        "MOVES": f"\n{moves}" if (moves := lines(families, transport, "moves")) else "",
         "READS": f"\n{reads}" if (reads := lines(families, transport, "reads")) else "",
         **{name.upper(): joined(families, transport, name) for name in ("effects", "hooks", "tests")},
         **{name.upper(): lines(families, transport, name) for name in ("changes", "declines")},
+        **_member_values(wanted),
+    }
+
+
+def _member_values(wanted: Wanted) -> dict[str, str]:
+    """What holds and stored value change in the membership's own sections."""
+    holds, value = "points-holds" in wanted.parts, "value" in wanted.parts
+    return {
+        "POINTS_OPS": "earn,revoke,points_spend,points_back" if holds else "earn,revoke",
+        "MEMBER_TOLD": ', value=value_of(session, row["code"])' if value else "",
+        "MEMBER_VALUE": ', value=Value(real=number_of(row, "value"))' if value else "",
+        "MEMBER_ASKED": _ASKED_ABOUT_VALUE if value else _ASKED_ABOUT_HOLDS if holds else _ASKED_ABOUT_POINTS,
+        "ADAPTER_STDLIB": "from dataclasses import replace\n" if value else "",
     }
 
 
@@ -143,7 +165,7 @@ def _simulator_values(wanted: Wanted) -> dict[str, str]:
 
 
 def _adapter_values(wanted: Wanted) -> dict[str, str]:
-    families, transport = wanted.families, wanted.transport
+    families, transport = wanted.written, wanted.transport
     settings = _SETTINGS[transport]
     kinds = [kind for kind in ("PathField", "SecretField") if any(kind in made for _, made, _ in settings)]
     base = [*_ADAPTER.split(), "Pending"] if transport == "files" else _ASKED.split()
@@ -167,7 +189,7 @@ def _unused(wanted: Wanted) -> set[str]:
 
 
 def _test_values(wanted: Wanted) -> dict[str, str]:
-    families, transport = wanted.families, wanted.transport
+    families, transport = wanted.written, wanted.transport
     protocol, parsers = _PARSERS[transport]
     if "ROW" in parsers:
         protocol = f"OK, Reply, {protocol}"
