@@ -8,8 +8,8 @@ Rules common to all domain hooks
 - Trouble is an exception of :mod:`gateway.domain.errors`: ``NotSent`` only if provably nothing left us;
   ``OutcomeUnknown`` for everything else that went wrong on the way. Any other exception counts as unknown.
 - Idempotency: the engine sends the same ``call.key`` again only if the adapter declares the hook ``idempotent`` (the
-  far system itself acts once on a key, whoever sends it), if it was not sent, or if the family's query hook did not find
-  it. With ``call.attempt > 1`` look before you send; that alone does not make a hook ``idempotent``.
+  far system itself acts once on a key, whoever sends it), if it was not sent, or if the family's query hook did not
+  find it. With ``call.attempt > 1`` look before you send; that alone does not make a hook ``idempotent``.
 - A query returns ``Done``, ``Declined``, ``Pending`` or ``NotFound``; it changes nothing and may be asked at any time.
 - Amounts are integers in minor units; times carry an offset; quantities are ``Decimal`` with at most three places.
 """
