@@ -36,10 +36,11 @@ def test_what_is_moved_away_takes_nothing_and_serves_again_when_it_is_back(
             shop.tx(sell("apple", "ann"))
     health = shop.health()
     assert not health.ok and f"{name} was removed or replaced" in health.error
+    assert str(health).startswith("sqlite ") and "does not work: " in str(health), "what doctor prints is a sentence"
     assert not path.exists(), "an empty one was made in its place"
     (tmp_path / "elsewhere").rename(path)
     assert shop.tx(sell("apple", "ann")) and free(shop, "apple") == 9
-    assert shop.health().ok
+    assert shop.health().ok and " works; " in str(shop.health())
 
 
 def test_what_lay_in_a_deleted_file_is_not_read_either(shop: Database, tmp_path: Path) -> None:
