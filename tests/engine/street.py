@@ -206,8 +206,12 @@ class Street(Stage):
         return dict(self.systems["alipay"].books()["money"])
 
     def rows(self, sql: str) -> list[dict[str, Any]]:
+        return self.at_once(sql)[0]
+
+    def at_once(self, *statements: str) -> list[list[dict[str, Any]]]:
+        """What several statements say of one and the same moment."""
         with self.opened() as database:
-            return [dict(row) for row in database.read(lambda tx: tx.all(sql))]
+            return database.read(lambda tx: [[dict(row) for row in tx.all(sql)] for sql in statements])
 
     def intact(self) -> str:
         """What SQLite says of its file."""

@@ -194,7 +194,7 @@ def deaths(town: Town, seed: int) -> Deaths:
         database.tx(stock_up)
     load = Load(town, seed)
     audit = Audit(town, load)
-    assert not list(audit.balances())  # what there is before anything was sold
+    assert not list(audit.balances(Journal.read(town)))  # what there is before anything was sold
     return Deaths(town, load, audit, random.Random(seed))
 
 

@@ -27,7 +27,7 @@ import requests
 
 from tests import evidence
 from tests.long import runs
-from tests.long.audit import Audit
+from tests.long.audit import Audit, Journal
 from tests.long.load import Load
 from tests.long.town import Town, stock_up
 from tests.webhooks.kit import Receiver, Seen
@@ -212,8 +212,8 @@ def soak(
             database.tx(stock_up)
         load = Load(town, seed, mix=("simple", "whole", "whole", "corner", "deposit", "refund", "decline"))
         watched, audit = Soak(town, load, every, growth), Audit(town, load)
-        wrong = [*audit.balances(), *watched.run(seconds)]
-        wrong += [*audit.settled(60.0), *audit.balances()]
+        wrong = [*audit.balances(Journal.read(town)), *watched.run(seconds)]
+        wrong += [*audit.settled(60.0), *audit.balances(Journal.read(town))]
         return wrong, _figures(watched.samples)
 
 
