@@ -46,6 +46,9 @@ def resolve(far: Far, made: Made, came: Outcome) -> End:
         if not far.queryable(made.hook):
             return End("person", "neither idempotent nor queryable")
         asked = far.query(made)
+        if asked.kind == "not_found" and not asked.answer.final:  # the engine waits until it can be no more
+            far.profile.advance(far)
+            asked = far.query(made)
         if asked.kind == "not_supported":
             return End("person", f"neither idempotent nor queryable: {asked.text}")
         if asked.kind == "not_found":
