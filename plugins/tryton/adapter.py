@@ -29,9 +29,11 @@ from gateway.sdk import (
     LevelsRequest,
     Member,
     MemberLookup,
+    NotSent,
     OrderPost,
     OrderReturn,
     OrderVoid,
+    OutcomeUnknown,
     Page,
     Product,
     Query,
@@ -83,7 +85,18 @@ class TrytonAdapter(Adapter):
         self._sales = Sales(self._far, self._ground, self._goods)
 
     def check(self) -> None:
-        """Log in and look up anew what the settings name. Raises ``Misconfigured``, ``NotSent``, ``OutcomeUnknown``."""
+        """Log in and look up anew what the settings name. Raises ``Misconfigured``, ``NotSent``.
+
+        It changes nothing, so that an answer which never came is no unknown outcome. A server that is asked for a
+        database which it does not have may look for it for longer than we wait.
+        """
+        try:
+            self._look_up()
+        except OutcomeUnknown as error:
+            database = self.context.settings["database"]
+            raise NotSent(f"{error}; is the server well, and does it have the database {database!r}?") from error
+
+    def _look_up(self) -> None:
         self._ground.forget()
         for store_id in self._stores:
             self._ground.place(store_id)
