@@ -27,7 +27,9 @@ COUNTED = {
     "storage": "faults of the storage",
     "scenes": "scenes of a server whose storage or clock fails",
     "races": "rounds of races",
-    "soak": "checkouts of a soak",
+    "soak": "minutes of a soak",
+    "faults": "faults over sockets",
+    "kill-nodes": "`kill -9` of a whole node",
 }
 
 

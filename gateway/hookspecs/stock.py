@@ -41,7 +41,10 @@ class StockHooks:
 
     @hookspec(firstresult=True)
     def stock_reserve(self, request: StockReserve, call: Call) -> Change:  # type: ignore[empty-body]
-        """Hold goods and slots together, all or nothing: ``Declined(OUT_OF_STOCK)`` or ``Declined(SLOT_TAKEN)``."""
+        """Hold all goods, or all slots, of a request: ``Declined(OUT_OF_STOCK)`` or ``Declined(SLOT_TAKEN)``.
+
+        A checkout with both makes two holds of their own; a request never carries both.
+        """
 
     @hookspec(firstresult=True)
     def stock_confirm(self, request: StockHeld, call: Call) -> Change:  # type: ignore[empty-body]
@@ -53,7 +56,11 @@ class StockHooks:
 
     @hookspec(firstresult=True)
     def stock_return(self, request: StockReturn, call: Call) -> Change:  # type: ignore[empty-body]
-        """Put sold goods back on hand; ``original`` is the hold."""
+        """Put sold goods back on hand; ``original`` is the hold.
+
+        A confirmed hold of slots is undone by this hook too, with no items: free its slots. A refund of money does
+        not ask for it: whether an evening that is over, or an appointment, is to be free again is the merchant's word.
+        """
 
     @hookspec(firstresult=True)
     def stock_move(self, request: StockMove, call: Call) -> Change:  # type: ignore[empty-body]
