@@ -120,6 +120,18 @@ def test_every_exception_class_of_zeep_and_lxml() -> None:
         assert isinstance(classify(error, "x", sent=True), OutcomeUnknown)
 
 
+@pytest.mark.parametrize("declared", ["GB18030", "gb2312", "gbk", ""])
+def test_xml_in_chinese_encodings(declared: str) -> None:
+    """Hospitals and tills send it, and the usual parser of Python knows none of them."""
+    head = f'<?xml version="1.0" encoding="{declared}"?>' if declared else ""
+    raw = f"{head}<r><name>王珅𠮷</name></r>".encode("gb18030")
+    assert fields_of(parse_xml(raw, encoding="gb18030")) == {"name": "王珅𠮷"}
+    with pytest.raises(ParseError):
+        parse_xml(raw[: raw.index(b"</name>") - 1] + b"</name></r>", encoding="gb18030")
+    taiwan = '<?xml version="1.0" encoding="Big5"?><r><name>臺北</name></r>'.encode("big5")
+    assert fields_of(parse_xml(taiwan)) == {"name": "臺北"}
+
+
 def test_plain_xml() -> None:
     root = parse_xml("<xml><a>中</a><b/></xml>".encode())
     assert fields_of(root) == {"a": "中", "b": ""}
