@@ -153,6 +153,8 @@ def _record(cls: type) -> Iterator[str]:
         yield ", ".join(f"`{each.name}`" for each in cls)
     elif dataclasses.is_dataclass(cls):
         yield from _fields(cls)
+        yield ""
+        yield from _methods(cls)
     elif issubclass(cls, BaseException):
         yield f"A kind of `{cls.__bases__[0].__name__}`."
     else:
@@ -180,5 +182,5 @@ def _methods(cls: type) -> Iterator[str]:
     for name, each in vars(cls).items():
         if name.startswith("_") or not inspect.isfunction(each) or not each.__doc__:
             continue
-        signature = str(inspect.signature(each)).replace("'", "").replace("Ellipsis", "...")
+        signature = str(inspect.signature(each)).replace("''", '""').replace("'", "").replace("Ellipsis", "...")
         yield f"- `{name}{signature}`: {_joined(markdown(each.__doc__))}"
