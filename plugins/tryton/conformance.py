@@ -139,7 +139,8 @@ class TrytonProfile(Profile):
         elif hook == "coupon_reserve":
             yield "coupon_unknown", self._use(far, "NOSUCH", 100)
             yield "insufficient_value", self._use(far, _card(far), CARD + 1)
-            past = _code(far, start_date=date(2020, 1, 1), end_date=date(2020, 1, 2))
+            past = _code(far)
+            far.place.facts["aged"](past)
             yield "coupon_expired", self._use(far, past, 100)
             to_come = _code(far, start_date=date(2090, 1, 1))
             yield "coupon_not_applicable", self._use(far, to_come, 100)

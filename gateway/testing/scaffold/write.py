@@ -149,6 +149,7 @@ def _member_values(wanted: Wanted) -> dict[str, str]:
     holds, value = "points-holds" in wanted.parts, "value" in wanted.parts
     return {
         "POINTS_OPS": "earn,revoke,points_spend,points_back" if holds else "earn,revoke",
+        "POINTS_HELD": ' - number_of(row, "held")' if holds else "",
         "MEMBER_TOLD": ', value=value_of(session, row["code"])' if value else "",
         "MEMBER_VALUE": ', value=Value(real=number_of(row, "value"))' if value else "",
         "MEMBER_ASKED": _ASKED_ABOUT_VALUE if value else _ASKED_ABOUT_HOLDS if holds else _ASKED_ABOUT_POINTS,
