@@ -83,13 +83,25 @@ def _narrow(properties: dict[str, Any]) -> None:
 
 def run(server: Server, folder: Path, seconds: int, more: list[str]) -> int:
     """Run schemathesis for so long: half of it with anything, half with right requests only, which go deep."""
-    (folder / "openapi.json").write_text(json.dumps(narrowed()), encoding="utf-8")
     (folder / "schemathesis.toml").write_text(CONFIG, encoding="utf-8")
-    deep = ["--mode", "positive", "--phases", "fuzzing,stateful"]
-    return max(_run(server, folder, seconds // 2, [*mode, *more]) for mode in ([], deep))
+    wide, deep = ["--phases", "examples,coverage,fuzzing"], ["--mode", "positive", "--phases", "fuzzing,stateful"]
+    found = [_run(server, folder, seconds // 2, [*wide, *more])]
+    return max(*found, _run(server, folder, seconds // 2, [*deep, *more], fresh_keys=True))
 
 
-def _run(server: Server, folder: Path, seconds: int, more: list[str]) -> int:
+def _fresh_keys(found: dict[str, Any]) -> dict[str, Any]:
+    """Keys that hardly meet again: one used again is told what it was told, also when what it made is deleted since."""
+    for operation in (operation for path in found["paths"].values() for operation in path.values()):
+        for parameter in operation["parameters"]:
+            if parameter["name"] == "Idempotency-Key":
+                parameter["schema"] = {"type": "string", "pattern": "^[a-z0-9]{24}$"}
+                parameter.pop("example", None)
+    return found
+
+
+def _run(server: Server, folder: Path, seconds: int, more: list[str], *, fresh_keys: bool = False) -> int:
+    asked = _fresh_keys(narrowed()) if fresh_keys else narrowed()
+    (folder / "openapi.json").write_text(json.dumps(asked), encoding="utf-8")
     program = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(folder / "schemathesis.toml")]
     arguments = ["run", str(folder / "openapi.json"), "--url", f"http://127.0.0.1:{server.port}"]
     arguments += ["--max-time", str(seconds), "--header", f"Authorization: Bearer {server.key}"]
