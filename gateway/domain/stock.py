@@ -161,7 +161,11 @@ class SlotHold:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StockReserve:
-    """Hold goods and slots together, all or nothing. Lines of one SKU are merged and sorted by the caller."""
+    """Hold goods and slots together, all or nothing. Lines of one SKU are merged and sorted by the caller.
+
+    ``member_ref`` is the customer as the membership system knows him, for a system that books a name and not only a
+    time; empty where the checkout names no member. ``order_no`` is the number that the customer can tell at the desk.
+    """
 
     store_id: str
     items: tuple[StockItem, ...]
@@ -169,6 +173,7 @@ class StockReserve:
     order_no: str
     site: Site
     ttl_s: int
+    member_ref: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

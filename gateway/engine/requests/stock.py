@@ -37,6 +37,7 @@ class Stock(Parts):
             order_no=self.saga.number,
             site=self.site,
             ttl_s=self.ttl_s(),
+            member_ref=(self.saga.doc.get("member") or {}).get("ref", ""),
         )
 
     def stock_held(self) -> stock.StockHeld:
