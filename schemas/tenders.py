@@ -155,6 +155,17 @@ def tenders(family: dict[str, Request], **kwargs: Any) -> Listed:
     return Listed(TenderField(family), 0, 20, **kwargs)
 
 
+class Decline(Resource):
+    """Why a tender does not pay."""
+
+    reason = Text(
+        required=True,
+        metadata={"description": "as in a failure; `unavailable`: nothing left us, `undecided`: closed unanswered"},
+    )
+    code = fields.String(required=True, metadata={"description": "the far system's own code"})
+    message = fields.String(required=True)
+
+
 class TenderView(Resource):
     """A tender as it stands."""
 
@@ -175,6 +186,7 @@ class TenderView(Resource):
         required=True,
     )
     channel_ref = fields.String(required=True)
+    decline = fields.Nested(Decline, metadata={"description": "why it does not pay, where it was refused or given up"})
 
 
 __all__ = ["FOR_DEPOSITS", "FULL", "MEANT", "AddTender", "TenderField", "TenderView", "tenders"]

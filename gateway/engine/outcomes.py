@@ -44,7 +44,7 @@ def apply_sent(
             _declined(op, result)
         case Pending():
             _pending(op, result, traits, timing, now)
-        case NotSent() if not op.outcome.get("maybe"):
+        case NotSent() if not (op.outcome.get("maybe") or _begun(op)):
             op.state = OpState.NOT_SENT
             # What a system cannot do it cannot do in a minute either: that is a person's case at once.
             op.outcome["unsupported"] = isinstance(result, NotSupported)
@@ -53,6 +53,11 @@ def apply_sent(
         case _:
             op.outcome["given_up"] = now
             _unknown(op, result, traits, timing, now)
+
+
+def _begun(op: Op) -> bool:
+    """Whether one of its messages was answered: what was not sent then is only the rest of it."""
+    return any(step["done"] for step in op.steps)
 
 
 def orphaned(op: Op, traits: Traits, timing: Timing, now: int) -> None:
@@ -75,11 +80,11 @@ def apply_answer(
     op.outcome["asked"] = op.finished = now
     match result:
         case Done(amount=0) if amount:
-            _declined(op, Declined(code="nothing-taken"))
+            _declined(op, Declined(code="nothing-taken"), again=True)
         case Done():
             _done(op, result, amount, traits, timing, now)
         case Declined():
-            _declined(op, result)
+            _declined(op, result, again=True)
         case Pending():
             _pending(op, result, traits, timing, now)
         case NotFound():
@@ -98,10 +103,13 @@ def _done(op: Op, result: Done, amount: int | None, traits: Traits, timing: Timi
     return None
 
 
-def _declined(op: Op, result: Declined) -> None:
+def _declined(op: Op, result: Declined, again: bool = False) -> None:
+    """``again``: an answer to a question. What was said of the refusal itself stands: asked later, a system only knows
+    that the number is closed."""
     op.state = OpState.DECLINED
     op.next_at = 0
-    op.outcome |= {"reason": result.reason.value, "code": result.code, "message": result.message}
+    if not (again and op.outcome.get("reason")):
+        op.outcome |= {"reason": result.reason.value, "code": result.code, "message": result.message}
     op.outcome.pop("next_action", None)
 
 

@@ -10,6 +10,7 @@ from gateway.engine.model import Json, Op, OpState, Phase, Saga, State
 from gateway.engine.parts import part_of, which
 from gateway.engine.requests import tenders_of
 from gateway.engine.retender import quote_in_force
+from gateway.engine.words import tender_leg
 from gateway.store.encoding import load
 from gateway.store.port import Row
 
@@ -106,7 +107,7 @@ def _all_tenders(saga: Saga) -> list[Json]:
 def _tender_view(tender: Json, saga: Saga, ops: Sequence[Op]) -> Json:
     of_leg = [op for op in ops if op.leg == tender["leg"]] if tender["leg"] else []
     charge = of_leg[0] if of_leg else None
-    return {
+    view = {
         "id": tender["id"],
         "method": tender["method"],
         "channel": tender["channel"],
@@ -114,6 +115,20 @@ def _tender_view(tender: Json, saga: Saga, ops: Sequence[Op]) -> Json:
         "status": _tender_status(tender, of_leg, saga),
         "channel_ref": charge.ref if charge else "",
     }
+    return view if (decline := _decline(tender, saga, ops)) is None else {**view, "decline": decline}
+
+
+def _decline(tender: Json, saga: Saga, ops: Sequence[Op]) -> Json | None:
+    """Why a tender does not pay, in its system's own words where there are any; a lock on its code is part of it."""
+    hooks = {leg.name: leg.hooks.values() for leg in saga.legs() if tender["leg"] and tender_leg(leg) == tender["leg"]}
+    asked = [op for op in ops if op.hook in hooks.get(op.leg, ())]
+    refused = next((op for op in asked if op.outcome.get("reason")), None)
+    if refused is not None:
+        return {name: str(refused.outcome.get(name, "")) for name in ("reason", "code", "message")}
+    if tender["leg"] not in saga.progress.get("declined", ()):
+        return None
+    unsent = all(op.state is OpState.NOT_SENT for op in asked)
+    return {"reason": "unavailable" if unsent else "undecided", "code": "", "message": ""}
 
 
 def _tender_status(tender: Json, ops: list[Op], saga: Saga) -> str:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 
 from gateway.engine.driver import Driver, Lost, Pause, Work
+from gateway.engine.outage import Outage
 from gateway.engine.seams import Caller, Clock
 from gateway.store import journal as sql
 from gateway.store.errors import StorageError
@@ -93,6 +94,7 @@ class Recovery:
 
     def __init__(self, worker: Worker, every_ms: int, finish: Finish | None = None) -> None:
         self._worker, self._every, self._finish = worker, every_ms / 1000, finish
+        self._outage = Outage(log, "recovery")
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="recovery", daemon=True)
 
@@ -111,7 +113,8 @@ class Recovery:
                 self._worker.recover(self._finish)
                 for chore in self._worker.chores:
                     chore()
+                self._outage.worked()
             except StorageError as error:
-                log.warning("recovery could not read or write", extra={"error": type(error).__name__})
+                self._outage.failed(error)
             except Exception:
                 log.exception("recovery failed; it goes on")

@@ -5,7 +5,8 @@ Rules common to all domain hooks
 - They are ``firstresult`` and are called through a relay that holds exactly one adapter. ``request`` is frozen.
 - A hook that changes the outside world also takes ``call`` (:class:`gateway.domain.call.Call`) and returns ``Done``,
   ``Declined`` or ``Pending``. ``None`` from such a hook is a bug of the plugin (``PluginError``: unknown).
-- Trouble is an exception of :mod:`gateway.domain.errors`: ``NotSent`` only if provably nothing left us;
+- Trouble is an exception of :mod:`gateway.domain.errors`: ``NotSent`` only if provably nothing left us (after a
+  ``call.step`` that was answered it counts as unknown);
   ``OutcomeUnknown`` for everything else that went wrong on the way. Any other exception counts as unknown.
 - Idempotency: the engine sends the same ``call.key`` again only if the adapter declares the hook ``idempotent`` (the
   far system itself acts once on a key, whoever sends it), if it was not sent, or if the family's query hook did not

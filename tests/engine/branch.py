@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from marshmallow import fields
@@ -221,17 +222,24 @@ earn = {{ per_amount = 100, points = 1 }}
 
 
 @contextmanager
-def branch(folder: Path, policy: str = "", breaker_open_s: float = 0.2) -> Iterator[tuple[House, dict[str, System]]]:
-    """The shop, open, and its systems by name."""
+def branch(
+    folder: Path,
+    policy: str = "",
+    breaker_open_s: float = 0.2,
+    others: Mapping[str, type[Adapter]] = MappingProxyType({}),
+) -> Iterator[tuple[House, dict[str, System]]]:
+    """The shop, open, and its systems by name; ``others`` are systems with another adapter than the rest."""
+    kinds: dict[str, type[Adapter]] = {name: others.get(name, BranchAdapter) for name in SYSTEMS}
     systems = {name: System() for name in SYSTEMS}
     connections = "".join(
-        f'[connections.{name}]\nadapter = "branch"\ninsecure_transport = true\nbreaker_open_s = {breaker_open_s}\n'
+        f'[connections.{name}]\nadapter = "{kinds[name].name}"\ninsecure_transport = true\n'
+        f"breaker_open_s = {breaker_open_s}\n"
         f"[connections.{name}.settings]\nport = {system.port}\n"
         for name, system in systems.items()
     )
-    house = build(
-        folder, _FILE.format(connections=connections, policy=policy), {}, plugins=[plugin("branch", BranchAdapter)]
-    )
+    installed = {adapter.name: adapter for adapter in kinds.values()}
+    plugins = [plugin(name, adapter) for name, adapter in installed.items()]
+    house = build(folder, _FILE.format(connections=connections, policy=policy), {}, plugins=plugins)
     house.database.tx(seed)
     try:
         yield house, systems
