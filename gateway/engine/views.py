@@ -122,7 +122,7 @@ def _decline(tender: Json, saga: Saga, ops: Sequence[Op]) -> Json | None:
     """Why a tender does not pay, in its system's own words where there are any; a lock on its code is part of it."""
     hooks = {leg.name: leg.hooks.values() for leg in saga.legs() if tender["leg"] and tender_leg(leg) == tender["leg"]}
     asked = [op for op in ops if op.hook in hooks.get(op.leg, ())]
-    refused = next((op for op in asked if op.outcome.get("reason")), None)
+    refused = next(filter(_refused, asked), None)
     if refused is not None:
         return {name: str(refused.outcome.get(name, "")) for name in ("reason", "code", "message")}
     if tender["leg"] not in saga.progress.get("declined", ()):
@@ -131,13 +131,18 @@ def _decline(tender: Json, saga: Saga, ops: Sequence[Op]) -> Json | None:
     return {"reason": "unavailable" if unsent else "undecided", "code": "", "message": ""}
 
 
+def _refused(op: Op) -> bool:
+    """Whether this was refused, and not taken and given back: a system that is asked then calls that closed too."""
+    return bool(op.outcome.get("reason")) and "amount" not in op.outcome
+
+
 def _tender_status(tender: Json, ops: list[Op], saga: Saga) -> str:
     if not tender["leg"]:
         return "paid" if saga.state is State.COMPLETED else "at_till"
     if not ops:
         return "planned"
     if any(op.hook in _UNDOES and op.state is OpState.OK for op in ops):
-        return "reversed"
+        return "declined" if _refused(ops[0]) else "reversed"
     return {
         OpState.OK: "paid",
         OpState.DECLINED: "declined",

@@ -47,7 +47,7 @@ def test_a_platform_that_is_asked_for_another_tender_hears_why_the_first_was_dec
         reply, checkout = house.checkout(basket(on_decline="await_tender"))
         assert (reply.status, checkout["next_action"]["type"]) == (202, "add_tender")
         words = {"reason": "limit_exceeded", "code": "no", "message": "refused by the test"}
-        assert [tender["decline"] for tender in checkout["tenders"]] == [words]
+        assert [(tender["status"], tender["decline"]) for tender in checkout["tenders"]] == [("declined", words)]
         systems["wallet"].refuses.clear()
         second = {"method": "payment_code", "auth_code": "281234567890123457"}
         house.checkouts.add_tender(house.asked(), checkout["id"], second)
