@@ -29,6 +29,7 @@ from gateway.store.migrate import Migration, migrate
 from gateway.store.port import Database, open_database
 from gateway.store.schema import MIGRATIONS
 from gateway.webhooks.endpoints import Endpoints
+from gateway.webhooks.plugins import PluginReceiver
 from gateway.webhooks.relay import Relay
 
 log = logging.getLogger("gateway")
@@ -78,6 +79,9 @@ def build_engine(config: GatewayConfig, discovery: Discovery, database: Database
     engine.worker.chores.append(Keeper(database, clock, caller.late, config.evidence.keep_days).keep)
     relay = Relay(database, clock, ids, master, config.webhooks)
     relay.sealer = engine.sealer
+    told = discovery.listeners().items()
+    listeners = tuple(PluginReceiver(*each, database, clock, ids, config.plugin_events) for each in told)
+    relay.inside |= {each.id: None for each in listeners}
     engine.worker.chores.append(partial(updown.look, runtime))
     engine.worker.chores.append(clock.look)
     notices = Notices(engine)
@@ -97,6 +101,7 @@ def build_engine(config: GatewayConfig, discovery: Discovery, database: Database
         master=master,
         endpoints=Endpoints(database, clock, ids, master, config.webhooks),
         relay=relay,
+        listeners=listeners,
         updown=updown,
     )
 

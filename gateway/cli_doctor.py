@@ -77,6 +77,21 @@ def _all_around(parts: Any) -> int:
             said = checked(connection)
             bad += said != "ok"
             click.echo(f"{merchant.id}/{connection.name}: {said}")
+    return bad + _receivers(parts)
+
+
+def _receivers(parts: Any) -> int:
+    """What plugins and members could not be told; how many of them have missed something."""
+    from gateway.store import webhooks
+
+    bad = 0
+    for each in parts.listeners:
+        row = parts.database.read(lambda tx, each=each: webhooks.endpoint(tx, each.id))
+        letters = parts.database.read(lambda tx, each=each: webhooks.dead_letters(tx, each.id)) if row else ()
+        said = [f"{letter['event_id']} {letter['type']} was parked: {letter['trouble']}" for letter in letters]
+        waiting = f"{row['pending']} events wait" if row is not None and row["pending"] else "ok"
+        click.echo(f"{each.id}: {'; '.join(said) or waiting}")
+        bad += bool(said)
     return bad
 
 

@@ -18,6 +18,7 @@ from gateway.runtime import Discovery, GatewayConfig, Runtime
 from gateway.runtime.master_key import MasterKey
 from gateway.store.port import Database
 from gateway.webhooks.endpoints import Endpoints
+from gateway.webhooks.plugins import PluginReceiver
 from gateway.webhooks.relay import Relay
 from gateway.webhooks.service import RelayService
 
@@ -40,13 +41,14 @@ class Parts:
     master: MasterKey
     endpoints: Endpoints
     relay: Relay
+    listeners: tuple[PluginReceiver, ...]
     updown: UpDown
     _recovery: Recovery | None = None
-    _sending: RelayService | None = None
+    _sending: tuple[RelayService, ...] = ()
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def start_recovery(self) -> None:
-        """Start this process's threads of recovery and webhooks; call it after ``fork``, as often as you like."""
+        """Start this process's threads: recovery, webhooks, plugins; call it after ``fork``, as often as you like."""
         if self._recovery is not None:
             return
         with self._lock:
@@ -54,9 +56,16 @@ class Parts:
                 engine = self.engine
                 recovery = Recovery(engine.worker, engine.timing.recovery_every, engine.finish)
                 recovery.start()
-                self._sending = RelayService(self.relay, self.config.webhooks.every_s)
-                self._sending.start()
+                self._sending = self._services()
+                for service in self._sending:
+                    service.start()
                 self._recovery = recovery
+
+    def _services(self) -> tuple[RelayService, ...]:
+        """The relay, and for each plugin that hears of events threads of its own."""
+        every = self.config.webhooks.every_s
+        listeners = [RelayService(each, every, f"plugin {each.name}", threads=1) for each in self.listeners]
+        return (RelayService(self.relay, every), *listeners)
 
     @property
     def recovering(self) -> bool:
@@ -67,11 +76,11 @@ class Parts:
         """Stop the recovery after the saga in hand, then close connections and database."""
         with self._lock:
             recovery, self._recovery = self._recovery, None
-            sending, self._sending = self._sending, None
+            sending, self._sending = self._sending, ()
         if recovery is not None:
             recovery.stop()
-        if sending is not None:
-            sending.stop()
+        for service in sending:
+            service.stop()
         self.caller.close()
         self.runtime.close()
         self.updown.close()

@@ -28,4 +28,13 @@ class ProcessHooks:
 
     @hookspec
     def o2o_event(self, event: Mapping[str, Any]) -> None:
-        """An event has been committed. Called after the fact; what it raises is logged and changes nothing."""
+        """An event of the feed, after it was committed and sealed: the envelope that ``GET /v1/events`` shows.
+
+        Every event comes at least once: remember ``event["id"]`` where that matters. Those of one ``subject`` come in
+        the order of ``seq``; one call is made at a time, in one process of all. It is never called inside a request or
+        a transaction. What it raises, or does not end within ``[plugins] event_timeout_s``, is tried again after
+        ``event_retry_s``; after the last pause the event is parked and named to a person, later ones of its subject
+        wait behind it, and all others go on. A call that was given up may still be running when the next one comes. A
+        plugin hears of what happens from the first start on that it is loaded at; while it is not loaded nothing is
+        lost.
+        """

@@ -26,6 +26,7 @@ from gateway.runtime.gateway_config import (
     EvidenceConfig,
     GatewayConfig,
     Limits,
+    PluginEvents,
     Server,
     Timings,
     Webhooks,
@@ -201,12 +202,14 @@ def _read_gateway(file: Path) -> tuple[GatewayConfig, tuple[str, ...]]:
     with settings_folder(file.parent):
         data = resolve_path(checked.get("data", "data")).resolve()
         database = _database(file, checked.get("database", {}), data)
+    allow, plugin_events = checked.get("plugins", (None, PluginEvents()))
     config = GatewayConfig(
         file=file,
         data=data,
         database=database,
         server=checked.get("server", Server()),
-        plugins_allow=checked.get("plugins", {}).get("allow", ("first-party",)),
+        plugins_allow=("first-party",) if allow is None else allow,
+        plugin_events=plugin_events,
         engine=checked.get("engine", Timings()),
         limits=checked.get("limits", Limits()),
         webhooks=checked.get("webhooks", Webhooks()),

@@ -28,7 +28,7 @@ from gateway.runtime.config_fields import (
     Whole,
     Zone,
 )
-from gateway.runtime.gateway_config import EvidenceConfig, Limits, Server, Timings, Webhooks
+from gateway.runtime.gateway_config import EvidenceConfig, Limits, PluginEvents, Server, Timings, Webhooks
 from gateway.runtime.merchant import Counter, Policy, Pricing, Route, Store, StorePricing
 from gateway.runtime.payment_codes import CodeRange
 from gateway.runtime.when_down import refusal
@@ -265,8 +265,20 @@ class DatabaseForm(Form):
     isolation = fields.String(validate=NOT_EMPTY)
 
 
+PAUSES = validate.Length(1, 20, error="expected 1 to 20 pauses")
+
+
 class PluginsForm(Form):
     allow = Texts()
+    event_timeout_s = Seconds(validate=ABOVE_0)
+    event_retry_s = fields.List(Seconds(validate=AT_LEAST_0), validate=PAUSES)
+
+    @post_load
+    def make(self, data: dict[str, Any], **kwargs: Any) -> tuple[tuple[str, ...] | None, PluginEvents]:
+        """The plugins to load (``None``: as by default), and how they are told of events."""
+        given: dict[str, Any] = {"timeout_s": data["event_timeout_s"]} if "event_timeout_s" in data else {}
+        given |= {"retry_s": tuple(data["event_retry_s"])} if "event_retry_s" in data else {}
+        return data.get("allow"), PluginEvents(**given)
 
 
 class LimitsForm(Form):
@@ -282,9 +294,7 @@ class WebhooksForm(Form):
     ca_bundle = PathField()
     every_s = Seconds(validate=ABOVE_0)
     timeout_s = Seconds(validate=ABOVE_0)
-    retry_s = fields.List(
-        Seconds(validate=AT_LEAST_0), validate=validate.Length(1, 20, error="expected 1 to 20 pauses")
-    )
+    retry_s = fields.List(Seconds(validate=AT_LEAST_0), validate=PAUSES)
 
     @post_load
     def make(self, data: dict[str, Any], **kwargs: Any) -> Webhooks:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import configparser
 import logging
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import EntryPoint, PackageNotFoundError, distribution, distributions
@@ -86,10 +86,9 @@ class Discovery:
         """The health facts of each plugin that gives any."""
         return dict(self._each("o2o_health"))
 
-    def event(self, event: Mapping[str, Any]) -> None:
-        """Tell all plugins of a committed event."""
-        for _ in self._each("o2o_event", event=event):
-            pass
+    def listeners(self) -> dict[str, Callable[[Mapping[str, Any]], None]]:
+        """The hook ``o2o_event`` of each plugin that has it. Whoever calls it must expect anything of it."""
+        return {impl.plugin_name: _listener(impl) for impl in self.manager.hook.o2o_event.get_hookimpls()}
 
     def _each(self, hook: str, **arguments: Any) -> Iterator[tuple[str, Any]]:
         """Call a process-wide hook plugin by plugin, so that one that raises harms no other."""
@@ -98,6 +97,15 @@ class Discovery:
                 yield impl.plugin_name, impl.function(*(arguments[name] for name in impl.argnames))
             except (Exception, SystemExit) as error:
                 log.error("plugin %s: %s raised %s", impl.plugin_name, hook, type(error).__name__)
+
+
+def _listener(impl: pluggy.HookImpl) -> Callable[[Mapping[str, Any]], None]:
+    """The function as it can be called with an event, whether it takes it or not."""
+
+    def tell(event: Mapping[str, Any]) -> None:
+        impl.function(*(event for _ in impl.argnames))
+
+    return tell
 
 
 def discover(allow: Collection[str] = (FIRST_PARTY,), entry_points: Iterable[Found] | None = None) -> Discovery:

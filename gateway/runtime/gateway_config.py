@@ -52,6 +52,18 @@ class Webhooks:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PluginEvents:
+    """How patiently plugins are told of events.
+
+    ``timeout_s``: how long one call of ``o2o_event`` may take. ``retry_s`` are the pauses before each try, in seconds;
+    as many as there are tries.
+    """
+
+    timeout_s: float = 10.0
+    retry_s: tuple[float, ...] = (0, 1, 5, 30, 120)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EvidenceConfig:
     """How long attempts at far systems, with their masked messages, are kept."""
 
@@ -116,6 +128,7 @@ class GatewayConfig:
     engine: Timings = Timings()
     limits: Limits = Limits()
     webhooks: Webhooks = Webhooks()
+    plugin_events: PluginEvents = PluginEvents()
     evidence: EvidenceConfig = EvidenceConfig()
     payment_codes: tuple[CodeRange, ...] = DEFAULT_RANGES
     merchants: Mapping[str, Merchant] = field(default_factory=dict)

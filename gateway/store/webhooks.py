@@ -1,4 +1,7 @@
-"""Webhook endpoints, and what is still to be delivered to each.
+"""Receivers of events (webhook endpoints, plugins, the messages to members), and what is still to be delivered to each.
+
+All of them are rows of ``webhook_endpoints``, told apart by their ids: ``whe_…`` is a platform's endpoint,
+``plugin:NAME`` a plugin that has ``o2o_event``, and others are the gateway's own, which take their events at once.
 
 An endpoint has a position in the feed. What comes after it is turned into deliveries, one an event: the first of each
 subject *waits* to be sent, the others stand *behind* it. A delivery that has been made is deleted and the next of its
@@ -54,6 +57,13 @@ VALUES (:endpoint, :position, :merchant, :subject, CASE WHEN EXISTS (
   SELECT 1 FROM webhook_deliveries b WHERE b.endpoint = :endpoint AND b.subject = :subject
 ) THEN 'behind' ELSE 'waiting' END, 0, :now, 0, 0, '')
 """
+_INSERT_RECEIVER = """
+INSERT INTO webhook_endpoints (id, url, description, merchants, stores, event_types, state, reason, generation,
+  previous_until, master, position, failures, created)
+VALUES (:id, '', '', '["*"]', '["*"]', '[]', 'enabled', '', 1, 0, '',
+  (SELECT coalesce(max(position), 0) FROM chain), 0, :created)
+ON CONFLICT (id) DO NOTHING
+"""
 _DUE = """
 SELECT e.id FROM webhook_endpoints e
 WHERE e.state = 'enabled' AND e.master = :master AND EXISTS (SELECT 1 FROM webhook_deliveries d
@@ -81,6 +91,10 @@ _LATER = """
 UPDATE webhook_deliveries SET state = :state, next_at = :next_at, lease_until = 0, trouble = :trouble
 WHERE endpoint = :endpoint AND position = :position AND fence = :fence
 """
+_RELEASE = """
+UPDATE webhook_deliveries SET lease_until = 0, attempts = attempts - 1
+WHERE endpoint = :endpoint AND position = :position AND fence = :fence
+"""
 _REVIVE = """
 UPDATE webhook_deliveries SET state = 'waiting', attempts = 0, next_at = :now, lease_until = 0
 WHERE endpoint = :endpoint AND (state = 'dead' OR (state = 'waiting' AND lease_until < :now))
@@ -98,6 +112,11 @@ def lock(tx: Tx, endpoint: str) -> None:
 def insert_endpoint(tx: Tx, row: Json) -> None:
     """Add an endpoint, which hears of what happens from now on."""
     tx.execute(_INSERT_ENDPOINT, row)
+
+
+def insert_receiver(tx: Tx, receiver_id: str, now: int) -> None:
+    """Add a receiver inside the gateway, unless it is there; it hears of what happens from now on."""
+    tx.execute(_INSERT_RECEIVER, {"id": receiver_id, "created": now})
 
 
 def endpoint(tx: Tx, endpoint_id: str) -> Row | None:
@@ -158,8 +177,14 @@ def add_deliveries(tx: Tx, endpoint_id: str, events: Sequence[Row], was: int, po
         tx.execute(_INSERT_DELIVERY, {**named, "endpoint": endpoint_id, "now": now})
 
 
+def move_on(tx: Tx, receiver_id: str, was: int, position: int) -> None:
+    """Note that a receiver has taken the events up to a position; hold its lock, read ``was`` under it."""
+    sql = "UPDATE webhook_endpoints SET position = :position WHERE id = :id AND position = :was"
+    tx.execute(sql, {"id": receiver_id, "position": position, "was": was})
+
+
 def due(tx: Tx, now: int, master: str) -> list[str]:
-    """Enabled endpoints to which something can be sent now, by who has this master key."""
+    """Enabled endpoints to which something can be sent now, by who has this master key (``""``: plugins)."""
     return [row["id"] for row in tx.all(_DUE, {"now": now, "master": master})]
 
 
@@ -180,6 +205,11 @@ def claim(tx: Tx, endpoint_id: str, now: int, lease_until: int, most: int) -> li
 def event_at(tx: Tx, position: int) -> Row | None:
     """The event at a position; ``None`` if it was taken back because nothing of its subject was ever sent."""
     return tx.one("SELECT * FROM feed WHERE position = :position", {"position": position})
+
+
+def release(tx: Tx, delivery: Json) -> None:
+    """Give a claimed delivery back that was not tried."""
+    tx.execute(_RELEASE, delivery)
 
 
 def delivered(tx: Tx, delivery: Json, now: int) -> bool:

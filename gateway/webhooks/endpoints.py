@@ -47,7 +47,8 @@ class Who:
 
     def sees(self, row: Row) -> bool:
         """Whether all that an endpoint is told is what this key may see."""
-        return _within(row["merchants"], self.merchants) and _within(row["stores"], self.stores)
+        own = row["id"].startswith("whe_")
+        return own and _within(row["merchants"], self.merchants) and _within(row["stores"], self.stores)
 
 
 class Endpoints:

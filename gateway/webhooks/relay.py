@@ -10,6 +10,7 @@ import json
 import logging
 import random
 import ssl
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,7 +42,14 @@ BATCH = 200
 #: A pause is shortened by up to this share, so that what failed together does not come back together.
 JITTER = 0.05
 
+#: How the ids of platforms' endpoints begin.
+PLATFORMS = "whe_"
+
 _RANDOM = random.SystemRandom()
+
+#: What is to be done once what was taken stands; and who takes events inside the transaction that moves a position on.
+After = Callable[[], None]
+Taker = Callable[[Tx, list[Row]], After | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,26 +79,49 @@ class Relay:
         self.cases = Cases(clock, ids)
         self.sealer = Sealer(database, clock)
         self.sealer.use(lambda: master.derive("audit-chain"))
+        #: The receivers inside this gateway, by id: what takes their events; ``None``: they become deliveries.
+        self.inside: dict[str, Taker | None] = {}
+        self._registered = False
 
     # --- from the feed to deliveries ---------------------------------------------------------------------------------
 
     def take_events(self) -> int:
-        """Turn new events into deliveries, for every endpoint; how many endpoints had something to look at."""
+        """Turn new events into deliveries, for every receiver; how many receivers had something to look at.
+
+        A plugin that is not loaded here keeps its place in the feed, for when it is.
+        """
+        self._register()
         self.sealer.seal()
         behind = self._database.read(webhooks.behind_the_feed)
-        for endpoint_id in behind:
-            self._database.tx(lambda tx, endpoint_id=endpoint_id: self._take(tx, endpoint_id))  # type: ignore[misc]
-        return len(behind)
+        mine = [each for each in behind if each in self.inside or each.startswith(PLATFORMS)]
+        for receiver in mine:
+            after = self._database.tx(lambda tx, receiver=receiver: self._take(tx, receiver))  # type: ignore[misc]
+            if after is not None:
+                after()
+        return len(mine)
 
-    def _take(self, tx: Tx, endpoint_id: str) -> None:
+    def _register(self) -> None:
+        """Give the receivers inside a place in the feed, once: they hear of what happens from then on."""
+        if self._registered:
+            return
+        now = self._clock.now()
+        for receiver in self.inside:
+            self._database.tx(lambda tx, receiver=receiver: webhooks.insert_receiver(tx, receiver, now))  # type: ignore[misc]
+        self._registered = True
+
+    def _take(self, tx: Tx, endpoint_id: str) -> After | None:
+        """Take what is new for a receiver; what is to be done when that stands."""
         webhooks.lock(tx, endpoint_id)
         row = webhooks.endpoint(tx, endpoint_id)
         if row is None or row["state"] != "enabled":
-            return
+            return None
         seen = events_after(tx, row["position"], None, None, BATCH)
         if not seen:
-            return
-        last = seen[-1]["position"]
+            return None
+        last, taker = seen[-1]["position"], self.inside.get(endpoint_id)
+        if taker is not None:
+            webhooks.move_on(tx, endpoint_id, row["position"], last)
+            return taker(tx, seen)
         stores = _names(row["stores"])
         if stores is not None:
             found = events_after(tx, row["position"], None, stores, BATCH)
@@ -98,6 +129,7 @@ class Relay:
         merchants, types = _names(row["merchants"]), json.loads(row["event_types"])
         wanted = [each for each in seen if (merchants is None or each["merchant"] in merchants) and _is_of(each, types)]
         webhooks.add_deliveries(tx, endpoint_id, wanted, row["position"], last, self._clock.now())
+        return None
 
     # --- deliveries --------------------------------------------------------------------------------------------------
 
@@ -123,11 +155,11 @@ class Relay:
         parallel = 1 if endpoint["failures"] >= FAILING_AFTER else PARALLEL
         most = min(room, parallel - webhooks.under_way(tx, endpoint_id, now))
         claimed = webhooks.claim(tx, endpoint_id, now, now + lease, most) if most > 0 else []
-        return [Job(endpoint, dict(row), webhooks.event_at(tx, row["position"])) for row in claimed]
+        return jobs_of(tx, endpoint, claimed)
 
     def deliver(self, job: Job) -> str:
         """Send a delivery and note what became of it: ``delivered``, ``later``, ``dead`` or ``gone``."""
-        return self.note(job, *self.send(job))
+        return self.note(job, self.send(job))
 
     def send(self, job: Job) -> tuple[int, str]:
         """Send a delivery, without the database; the status, or 0 and what went wrong."""
@@ -135,9 +167,9 @@ class Relay:
             return 204, ""
         return self._send(job, event_view(job.event))
 
-    def note(self, job: Job, status: int, trouble: str) -> str:
+    def note(self, job: Job, became: tuple[int, str]) -> str:
         """Write down what became of a delivery: ``delivered``, ``later``, ``dead`` or ``gone``."""
-        outcome = "delivered"
+        (status, trouble), outcome = became, "delivered"
         if status == 410:
             outcome = self._gone(job)
         elif 200 <= status < 300:
@@ -207,6 +239,11 @@ class Relay:
         for job in jobs:
             self.deliver(job)
         return len(jobs)
+
+
+def jobs_of(tx: Tx, endpoint: Row, claimed: Sequence[Row]) -> list[Job]:
+    """Claimed deliveries with their events."""
+    return [Job(endpoint, dict(row), webhooks.event_at(tx, row["position"])) for row in claimed]
 
 
 def _names(text: str) -> set[str] | None:

@@ -1,4 +1,4 @@
-"""The relay's threads: one looks for what is due, a few send; every process of the server runs them."""
+"""The threads that carry things out: one looks for what is due, a few send; every process of the server runs them."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import logging
 import random
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol, TypeVar
 
+from gateway.engine.outage import Outage
 from gateway.store.errors import StorageError
-from gateway.webhooks.relay import Job, Relay
 
 log = logging.getLogger("gateway.webhooks")
 
@@ -18,16 +20,36 @@ THREADS = 8
 _JITTER = random.SystemRandom()
 
 
-class RelayService:
-    """Runs a relay in the background until it is stopped; what is under way then is taken up by another process."""
+J = TypeVar("J")
 
-    def __init__(self, relay: Relay, every_s: float) -> None:
-        self._relay, self._every = relay, every_s
+
+class Carrier(Protocol[J]):
+    """What is carried out in the background: claimed in SQL, sent without the database, noted."""
+
+    def take_events(self) -> int:
+        """Turn new events into what is to be sent."""
+
+    def claim(self, most: int) -> Sequence[J]:
+        """Take what is due, at most so much; nobody else sends it while the claim lasts."""
+
+    def send(self, job: J) -> Any:
+        """Send it; what became of it."""
+
+    def note(self, job: J, became: Any) -> object:
+        """Write down what became of it."""
+
+
+class RelayService:
+    """Runs a carrier in the background until it is stopped; what is under way then is taken up by another process."""
+
+    def __init__(self, carrier: Carrier[Any], every_s: float, name: str = "webhooks", threads: int = THREADS) -> None:
+        self._carrier, self._every, self._threads = carrier, every_s, threads
+        self._outage = Outage(log, f"the relay of {name}")
         self._stop, self._wake = threading.Event(), threading.Event()
         self._busy, self._noting, self._over = 0, 0, False
         self._changed = threading.Condition()
-        self._pool = ThreadPoolExecutor(THREADS, "webhooks")
-        self._thread = threading.Thread(target=self._loop, name="webhook-relay", daemon=True)
+        self._pool = ThreadPoolExecutor(threads, name)
+        self._thread = threading.Thread(target=self._loop, name=f"{name}-relay", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
@@ -57,24 +79,25 @@ class RelayService:
                 return
             try:
                 self._look()
+                self._outage.worked()
             except StorageError as error:
-                log.warning("the relay could not read or write", extra={"error": type(error).__name__})
+                self._outage.failed(error)
             except Exception:
                 log.exception("the relay failed; it goes on")
 
     def _look(self) -> None:
-        self._relay.take_events()
+        self._carrier.take_events()
         with self._changed:
-            room = THREADS - self._busy
-        for job in self._relay.claim(room) if room else ():
+            room = self._threads - self._busy
+        for job in self._carrier.claim(room) if room else ():
             with self._changed:
                 self._busy += 1
             self._pool.submit(self._deliver, job)
 
-    def _deliver(self, job: Job) -> None:
-        """A delivery that could not be noted is made again when its lease has run out."""
+    def _deliver(self, job: Any) -> None:
+        """What could not be noted is looked at again when its lease has run out."""
         try:
-            self._note(job, self._relay.send(job))
+            self._note(job, self._carrier.send(job))
         except StorageError as error:
             log.warning("a delivery could not be noted", extra={"error": type(error).__name__})
         except Exception:
@@ -85,13 +108,13 @@ class RelayService:
                 self._changed.notify_all()
             self._wake.set()
 
-    def _note(self, job: Job, became: tuple[int, str]) -> None:
+    def _note(self, job: Any, became: Any) -> None:
         with self._changed:
             if self._over:
                 return
             self._noting += 1
         try:
-            self._relay.note(job, *became)
+            self._carrier.note(job, became)
         finally:
             with self._changed:
                 self._noting -= 1

@@ -200,7 +200,9 @@ def test_process_hooks_are_checked_and_isolated() -> None:
             module("f", o2o_adapters=hookimpl(lambda: 1 // 0)),
         ]
     )
-    discovery.event({"id": "evt_1"})
+    listeners = discovery.listeners()
+    assert list(listeners) == ["a", "b"]
+    listeners["b"]({"id": "evt_1"})
     assert seen == [{"id": "evt_1"}]
     assert discovery.health() == {"a": {"x": 1}}
     assert "did you mean 'o2o_event'" in discovery.failed["c"]
