@@ -13,7 +13,7 @@ from gateway.testing.printing import COLUMNS
 EVIDENCE = Path(__file__).parent / "evidence" / "conformance.json"
 _COLUMNS = ("contract", "faults", "kill -9", *COLUMNS)
 _MARKS = {"shown": "✓", "not shown": "–", "refuted": "✗", "unclaimed": "", "exempt": "n/a"}
-_STATES = {"pass": "✓", "fail": "–", "exempt": "exempt"}
+_STATES = {"pass": "✓", "fail": "–", "untried": "–", "exempt": "exempt"}
 _INTRODUCTION = (
     "Found by `make plugins`, which runs the conformance suite ([conformance.md](conformance.md)) on each plugin that",
     "comes with the gateway, against its own simulator, and by `make real-…-grade`, which runs it against a real",

@@ -51,18 +51,23 @@ def discovered(config: Path) -> Any:
 
 @plugins.command("check")
 @click.argument("names", nargs=-1, metavar="NAME…")
-@click.option("--quick", is_flag=True, help="the most telling faults only, at the first and the last message")
+@click.option(
+    "--quick",
+    is_flag=True,
+    help="the most telling faults only, at the first and the last message; it says what it omits",
+)
 @click.option("--json", "as_json", is_flag=True, help="the whole report, as JSON")
 @click.option("--badge", type=click.Path(path_type=Path, dir_okay=False), help="write the grade as an SVG picture")
 @click.option("--record", type=click.Path(path_type=Path, dir_okay=False), help="write what was found into this file")
 def check(names: tuple[str, ...], quick: bool, as_json: bool, badge: Path | None, record: Path | None) -> None:
     """Run the conformance suite on plugins: against their own simulators, with faults on.
 
-    NAME is a plugin, one of its adapters, or a package with a conformance.py. Exit status 1 if a grade is below the one
-    that quality.toml claims, or if a claim was refuted.
+    NAME is a plugin, one of its adapters, or a package with a conformance.py. On standard error it shows each check
+    with its time, and about how much is left. Exit status 1 if a grade is below the one that quality.toml claims, if a
+    claim was refuted, or if quality.toml says what can't be so.
     """
     from gateway.testing import printing
-    from gateway.testing.suite import NoProfile, profile_of, run
+    from gateway.testing.suite import BadQuality, NoProfile, profile_of, run
 
     if not names:
         raise click.UsageError("name a plugin; `gateway plugins list` lists them")
@@ -73,7 +78,10 @@ def check(names: tuple[str, ...], quick: bool, as_json: bool, badge: Path | None
         except NoProfile as error:
             raise click.UsageError(str(error)) from None
         for profile in profiles:
-            report = run(profile, quick=quick, progress=lambda text: click.echo(f"… {text}", err=True))
+            try:
+                report = run(profile, quick=quick, progress=sys.stderr)
+            except BadQuality as error:
+                raise click.ClickException(str(error)) from None
             reports.append(report)
             if not as_json:
                 printing.print_report(report, click.echo)

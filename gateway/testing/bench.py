@@ -35,11 +35,13 @@ def told(effect: Tally) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What one call of a hook did to the books, how many messages it sent, and its processor time in seconds."""
+    """What one call of a hook did to the books, how many messages it sent, its processor time, and the time by the
+    clock; both in seconds."""
 
     effect: Tally
     messages: int
     cpu: float
+    seconds: float = 0.0
 
 
 @dataclass
@@ -52,7 +54,8 @@ class Bench:
     folder: Path
     quick: bool = False
     measured: dict[str, Measured] = field(default_factory=dict)
-    quality: Mapping[str, Any] = field(default_factory=dict)
+    #: What a call of each hook may cost, as quality.toml says.
+    costs_agreed: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     plugin_folder: Path = field(default_factory=Path)
     _spare: list[Far] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)

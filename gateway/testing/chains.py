@@ -173,7 +173,7 @@ DERIVED: Mapping[str, Callable[[Made], Any]] = {
     "reward_revoke": _undo(RewardRevoke, "amount", "site"),
     "stock_confirm": _undo(StockHeld, "store_id", "items", "slots", "site"),
     "stock_cancel": _undo(StockHeld, "store_id", "items", "slots", "site"),
-    "stock_return": _undo(StockReturn, "store_id", "items", "site"),
+    "stock_return": _undo(StockReturn, "store_id", "items", "slots", "site"),
     "bill_release": _undo(BillRelease, "site", "bills"),
     "order_void": lambda made: OrderVoid(
         original=made.original,

@@ -22,116 +22,138 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule of the ladder; ``advice`` is what to do where it does not hold. Of some a system may be exempt."""
+    """One rule of the ladder. ``asks`` is what is expected; ``advice`` what to change and where, if it does not hold.
+
+    In ``advice`` stand the places of one plugin: ``{at}`` is the hook that was tried, ``{adapter}``, ``{conformance}``,
+    ``{quality}`` and ``{folder}`` are files. ``untried`` says what it means that nothing tried the rule. Of some rules
+    a system may be exempt.
+    """
 
     name: str
     grade: str
     asks: str
     advice: str
     exemptible: bool = False
+    untried: str = "not tried: the run ended before it; mend first what failed above"
 
 
 LADDER: tuple[Rule, ...] = (
-    Rule("installs", "bronze", "the plugin loads and its hooks are well-formed", "mend what hook checks name"),
+    Rule("installs", "bronze", "the plugin loads and its hooks are well-formed", "{adapter}: mend what is named"),
     Rule(
         "settings_checked",
         "bronze",
         "wrong settings are refused with the path of what is wrong",
-        "give each setting a marshmallow field that refuses what can't be right",
+        "{adapter}, its Settings: give each setting a marshmallow field that refuses what can't be right",
     ),
     Rule(
         "check_says_what_to_do",
         "bronze",
         "check() passes where all is well, and else says what to do",
-        "let check() raise NotSent or Misconfigured with a text that names the setting or the address",
+        "{adapter}, check(): raise NotSent or Misconfigured with a text that names the setting or the address",
         exemptible=True,
     ),
     Rule(
         "hooks_pass",
         "bronze",
         "each hook that is implemented does what its spec says, against the simulator",
-        "write the request that is missing in conformance.py, or mend the hook",
+        "{at}; or the request in {conformance}, if the system was right to answer so",
     ),
-    Rule("readme", "bronze", "there is a README", "write README.md beside the adapter: what it sends, what it can't"),
+    Rule(
+        "readme",
+        "bronze",
+        "there is a README",
+        "{folder}/README.md: say what the adapter sends, and what the system can't do",
+    ),
     Rule(
         "traits_proved",
         "silver",
         "each trait that is claimed was shown",
-        "claim less, or make the claim true of both adapter and simulator",
+        "{adapter}, traits: claim less; or make the claim true of both {at} and the simulator",
     ),
     Rule(
         "outcome_classes",
         "silver",
         "the outcome is classed rightly under each fault, and no effect is doubled",
-        "answer only what is known: everything after the first byte that is no trustworthy answer is OutcomeUnknown",
+        "{at}: answer only what is known: all that comes after the first byte and is no trustworthy answer is "
+        "OutcomeUnknown; send nothing twice, and let no HTTP library do so (retries, redirects)",
     ),
     Rule(
         "declined_codes_listed",
         "silver",
         "refusals are values with a reason and a code, and change nothing",
-        "map the codes that you know to DeclineReason, and show one in the profile's declines()",
+        "{at}: map the codes that you know to DeclineReason; show one in declines() of {conformance}",
     ),
     Rule(
         "no_secret_leaks",
         "silver",
         "no secret and no personal datum in logs, errors, answers or the adapter's store",
-        "log and raise with numbers of ours only; keep no code, no phone, no password",
+        "{adapter}: log and raise with numbers of ours only; keep no code, no phone, no password",
     ),
     Rule(
         "tenants_apart",
         "silver",
         "two merchants' connections in one process touch only their own system",
-        "keep all state in the instance: no globals, no module state, no shared files",
+        "{at}: keep all state in the instance: no globals, no module state, no shared files",
     ),
     Rule(
         "parsers_raise_parse_error",
         "silver",
         "spoilt answers never make the adapter raise an error of its own",
-        "let the parsers check what they read, and raise ParseError (InvalidReply in a hook)",
+        "{at}, and the parsers that it uses: check what is read, raise ParseError (InvalidReply in a hook)",
     ),
     Rule(
         "no_person_needed",
         "gold",
         "each fault ends by asking, repeating or undoing",
-        "implement the family's query, or make the change idempotent",
+        "{adapter}: implement the family's query hook, or make {at} idempotent; where the system leaves no other way, "
+        "say why in [exempt] of {quality}",
         exemptible=True,
     ),
     Rule(
         "survives_kill",
         "gold",
         "killed at any send, a change has happened once or not at all, and the next process finds out which",
-        "send our key with each change, and look it up before sending again",
+        "{at}: send our key with each change, and look it up before sending again",
     ),
     Rule(
         "source_to_reconcile",
         "gold",
         "a statement shows each change under our key or its number, with the right amount",
-        "implement the family's statement hook",
+        "{adapter}: the family's statement hook must tell of {at}; where the system lists nothing, say so in [exempt] "
+        "of {quality}",
         exemptible=True,
     ),
     Rule(
         "cost_per_call",
         "gold",
         "no hook costs more messages or time than quality.toml says",
-        "send fewer messages; or write the new cost into quality.toml, knowing that checkouts get slower",
+        "{at}: send fewer messages; or write what was measured into [cost] of {quality}, knowing that checkouts get "
+        "slower",
     ),
     Rule(
         "foreign_system",
         "platinum",
         "proved against the vendor's sandbox or a system that nobody here wrote",
-        "run the tests against such a system and name them in quality.toml",
+        'run the suite on the system itself (a profile with `foreign`: docs/conformance.md, "A real system instead of '
+        "a simulator\"), or your tests against the vendor's sandbox with `pytest --junitxml=FILE`, and name FILE in "
+        "[shown.foreign_system] of {quality}",
+        untried="not tried: this run was on the plugin's own simulator, which does what its author believes of the "
+        "system; gold needs no more",
     ),
     Rule(
         "recorded_traffic",
         "platinum",
         "recorded traffic of a real system is replayed in a test",
-        "record traffic, mask it, and replay it; name the test in quality.toml",
+        "record with `gateway record` (it masks), replay it in a test, and name the file in [shown.recorded_traffic] "
+        "of {quality}",
+        untried="not tried: no recording of the real system is named; gold needs none",
     ),
     Rule(
         "docs_in_two_languages",
         "platinum",
         "README.md and README.zh.md",
-        "translate the README",
+        "{folder}/README.zh.md: the README in Chinese",
+        untried="not tried: there is no README.zh.md beside README.md; gold needs none",
     ),
 )
 RULES: Mapping[str, Rule] = {rule.name: rule for rule in LADDER}
@@ -139,13 +161,19 @@ RULES: Mapping[str, Rule] = {rule.name: rule for rule in LADDER}
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was tried: for which rule, on which hook, what (a trait, a fault), and what was seen."""
+    """One thing that was tried: for which rule, on which hook, what (a trait, a fault), and what was seen.
+
+    ``expected`` and ``change`` replace what the rule says of all its findings: what should have been seen, and what to
+    change where.
+    """
 
     rule: str
     verdict: Verdict
     hook: str = ""
     subject: str = ""
     why: str = ""
+    expected: str = ""
+    change: str = ""
 
     def __str__(self) -> str:
         where = " ".join(filter(None, (self.hook, self.subject)))
@@ -154,11 +182,36 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How a rule stands: ``pass``, ``fail`` or ``exempt``, and why."""
+    """How a rule stands: ``pass``, ``fail``, ``exempt`` or ``untried``, why, and the finding that speaks loudest."""
 
     rule: Rule
     state: str
     why: str = ""
+    finding: Finding | None = None
+
+    @property
+    def holds(self) -> bool:
+        return self.state in ("pass", "exempt")
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where to look in one plugin, as a person finds it: ``src/bakery/adapter.py:88, points_earn()``."""
+
+    adapter: str = "adapter.py"
+    conformance: str = "conformance.py"
+    folder: str = "."
+    hooks: Mapping[str, str] = field(default_factory=dict)
+
+    def of(self, hook: str) -> Mapping[str, str]:
+        """What stands for the places in a rule's advice, if ``hook`` was tried; the adapter if none was."""
+        return {
+            "adapter": self.adapter,
+            "conformance": self.conformance,
+            "quality": f"{self.folder}/quality.toml",
+            "folder": self.folder,
+            "at": self.hooks.get(hook, self.adapter),
+        }
 
 
 @dataclass(slots=True)
@@ -176,6 +229,8 @@ class Report:
     hooks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     costs: dict[str, dict[str, float]] = field(default_factory=dict)
     seconds: float = 0.0
+    #: Where things stand in this plugin: files by what they are, hooks by their name.
+    places: Places = field(default_factory=Places)
 
     def add(self, rule: str, verdict: Verdict, hook: str = "", subject: str = "", why: str = "") -> None:
         self.findings.append(Finding(rule, verdict, hook, subject, why))
@@ -183,8 +238,8 @@ class Report:
     def shown(self, rule: str, hook: str = "", subject: str = "", why: str = "") -> None:
         self.add(rule, Verdict.SHOWN, hook, subject, why)
 
-    def not_shown(self, rule: str, hook: str = "", subject: str = "", why: str = "") -> None:
-        self.add(rule, Verdict.NOT_SHOWN, hook, subject, why)
+    def not_shown(self, rule: str, hook: str = "", subject: str = "", why: str = "", change: str = "") -> None:
+        self.findings.append(Finding(rule, Verdict.NOT_SHOWN, hook, subject, why, change=change))
 
     def refuted(self, rule: str, hook: str = "", subject: str = "", why: str = "") -> None:
         self.add(rule, Verdict.REFUTED, hook, subject, why)
@@ -199,10 +254,10 @@ class Report:
         if bad:
             worst = sorted(bad, key=lambda finding: finding.verdict is not Verdict.REFUTED)
             more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
-            return Standing(rule, "fail", f"{worst[0].verdict}: {worst[0]}{more}")
+            return Standing(rule, "fail", f"{worst[0].verdict}: {worst[0]}{more}", worst[0])
         good = [finding for finding in own if finding.verdict in (Verdict.SHOWN, Verdict.EXEMPT)]
         if not good:
-            return Standing(rule, "fail", "not shown: nothing tried it")
+            return Standing(rule, "untried", rule.untried)
         if all(finding.verdict is Verdict.EXEMPT for finding in good):
             return Standing(rule, "exempt", good[0].why)
         return Standing(rule, "pass", next((f.why for f in good if f.why and not f.hook), ""))
@@ -216,7 +271,7 @@ class Report:
         """The highest grade of which, and below which, every rule holds."""
         reached = "none"
         for grade in GRADES[1:]:
-            if any(s.state == "fail" for s in self.standings if s.rule.grade == grade):
+            if not all(s.holds for s in self.standings if s.rule.grade == grade):
                 return reached
             reached = grade
         return reached
@@ -238,8 +293,18 @@ class Report:
 
     @property
     def next_step(self) -> str:
-        """What to do to reach the next grade."""
+        """What stands in the way of the next grade: what was seen, what was expected, what to change where."""
         for standing in self.standings:
-            if standing.state == "fail":
-                return f"for {standing.rule.grade}: {standing.rule.advice} [{standing.rule.name}: {standing.why}]"
+            if not standing.holds:
+                return self.hint(standing)
         return "nothing: it is platinum"
+
+    def hint(self, standing: Standing) -> str:
+        """What to do about a rule that does not hold; four lines."""
+        rule, finding = standing.rule, standing.finding
+        places = self.places.of(finding.hook if finding else "")
+        expected = ((finding.expected if finding else "") or rule.asks).format_map(places)
+        change = ((finding.change if finding else "") or rule.advice).format_map(places)
+        return (
+            f"for {rule.grade}, {rule.name}\n  seen:     {standing.why}\n  expected: {expected}\n  change:   {change}"
+        )

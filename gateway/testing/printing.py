@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from datetime import date
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
@@ -58,6 +59,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "quick": report.quick,
         "real": report.real,
         "seconds": round(report.seconds, 1),
+        "date": date.today().isoformat(),  # noqa: DTZ011 - the day of whoever runs it
         "rules": [
             {"rule": s.rule.name, "grade": s.rule.grade, "state": s.state, "why": s.why} for s in report.standings
         ],
@@ -79,7 +81,8 @@ def print_report(report: Report, echo: Callable[[str], None]) -> None:
         if finding.verdict in (Verdict.REFUTED, Verdict.NOT_SHOWN):
             echo(f"{finding.verdict.value}: [{finding.rule}] {finding}")
     claimed = f", {report.claimed_grade} is claimed" if report.claimed_grade != report.grade else ""
-    echo(f"{report.adapter}: {report.grade}{claimed} ({report.seconds:.0f} s{', quick' if report.quick else ''})")
+    how = ", quick: not all faults at all messages" if report.quick else ""
+    echo(f"{report.adapter}: {report.grade}{claimed} ({report.seconds:.0f} s{how})")
     echo(f"next: {report.next_step}")
 
 
@@ -114,7 +117,7 @@ def record(reports: list[Report], file: Path) -> None:
     known: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     for report in reports:
         whole = as_json(report)
-        kept = ("plugin", "grade", "quick", "real", "rules", "matrix", "costs")
+        kept = ("plugin", "grade", "quick", "real", "date", "rules", "matrix", "costs")
         known[report.adapter] = {name: whole[name] for name in kept}
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(dict(sorted(known.items())), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")

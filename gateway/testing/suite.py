@@ -7,25 +7,27 @@ import inspect
 import logging
 import tempfile
 import time
-import tomllib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TextIO
 
 from gateway.runtime.answers import CHANGE_HOOKS
 from gateway.runtime.capabilities import capabilities
 from gateway.testing.bench import Bench
 from gateway.testing.checks import bronze, contract, faults, kills, ledger, privacy, traits
+from gateway.testing.estimate import UNKNOWN_S, left_out, one_call_s, seconds
 from gateway.testing.ground import Ground
-from gateway.testing.ladder import GRADES, RULES, Report
+from gateway.testing.ladder import GRADES, Report
+from gateway.testing.places import places_of
 from gateway.testing.profile import Profile
+from gateway.testing.progress import LastTimes, Watch, told
+from gateway.testing.quality import BadQuality, quality_of
 
 #: How many hooks are tried side by side: most of the time is waiting.
 _SIDE_BY_SIDE = 12
-_WORDS = {"messages": int, "time": float}
-
-Progress = Callable[[str], None]
+_START = "start, settings and check()"
 
 
 class NoProfile(Exception):
@@ -72,84 +74,112 @@ def _package(name: str) -> tuple[str, str]:
     raise NoProfile(f"no plugin {name!r}; there are: {', '.join(sorted(entries))}")
 
 
-def quality_of(folder: Path, adapter: str) -> dict[str, Any]:
-    """What ``quality.toml`` says of an adapter: ``grade``, ``[exempt]``, ``[cost]``, ``[shown]``.
-
-    A plugin with several adapters has a table for each but the first. Raises ``ValueError`` for what is no rule.
-    """
-    file = folder / "quality.toml"
-    if not file.is_file():
-        return {}
-    text = tomllib.loads(file.read_text(encoding="utf-8"))
-    own: dict[str, Any] = text.get("adapters", {}).get(adapter, text)
-    strange = {*own.get("exempt", {}), *own.get("shown", {})} - RULES.keys()
-    if strange:
-        raise ValueError(f"{file}: no such rule: {', '.join(sorted(strange))}; there are: {', '.join(RULES)}")
-    if own.get("grade", "none") not in GRADES:
-        raise ValueError(f"{file}: grade: expected one of {', '.join(GRADES)}")
-    return own
-
-
 def run(
-    profile: type[Profile], *, quick: bool = False, progress: Progress | None = None, only: Collection[str] = ()
+    profile: type[Profile], *, quick: bool = False, progress: TextIO | None = None, only: Collection[str] = ()
 ) -> Report:
     """Run everything on one plugin, or ``only`` what some rules ask for.
 
-    ``quick`` tries the most telling faults at the first and last message only.
+    ``quick`` tries the most telling faults at the first and last message only. What is being tried, and about how much
+    is left, goes to ``progress``. Raises :class:`~gateway.testing.quality.BadQuality` before anything is run.
     """
     began = time.monotonic()
     folder = Path(inspect.getfile(profile)).parent
-    quality = quality_of(folder, profile.adapter.name)
+    quality = quality_of(folder, profile)
     report = Report(
         adapter=profile.adapter.name,
         plugin=folder.name,
         quick=quick,
-        claimed_grade=quality.get("grade", "none"),
+        claimed_grade=quality.grade,
         real=profile.foreign is not None,
-        exemptions=quality.get("exempt", {}),
+        exemptions=quality.exempt,
         hooks=capabilities(profile.adapter)["hooks"],
+        places=places_of(profile, folder),
     )
-    for rule, what in quality.get("shown", {}).items():
+    for rule, what in quality.shown.items():
         report.shown(rule, why=what)
     work = Path(tempfile.mkdtemp(prefix=f"conformance-{profile.adapter.name}-"))
     ground = Ground(profile(), work)
-    bench = Bench(ground.profile, ground, report, work, quick, quality=quality, plugin_folder=folder)
+    bench = Bench(ground.profile, ground, report, work, quick, costs_agreed=quality.cost, plugin_folder=folder)
     logging.getLogger("gateway.adapter").addHandler(logging.NullHandler())  # else warnings go to standard error
+    watch, last = Watch(progress), LastTimes()
+    name = f"{profile.__module__}.{profile.__name__}{', quick' if quick else ''}"
     try:
-        _run(bench, progress or (lambda text: None), only)
+        _announce(watch, report, last.of(name))
+        _run(bench, watch, only)
         if report.real and not only:
             _on_a_real_system(report)
     finally:
+        watch.close()
         ground.close()
     report.seconds = time.monotonic() - began
+    if not only:
+        last.keep(name, report.seconds)
     return report
 
 
-def _run(bench: Bench, progress: Progress, only: Collection[str]) -> None:
+def _announce(watch: Watch, report: Report, last: str) -> None:
+    """What is run, what it leaves out, and how long it took last time."""
+    before = f"last time it took {last}" if last else "it was not run here before; an estimate follows the first calls"
+    watch.say(f"{report.adapter}: {len(report.hooks)} hooks{', quick' if report.quick else ''}; {before}")
+    if report.quick:
+        watch.say(left_out())
+
+
+def _run(bench: Bench, watch: Watch, only: Collection[str]) -> None:
     bronze.installs(bench)
     bronze.readme(bench)
-    progress("starting the far system")
-    if not _opened(bench):
-        return
-    progress("the contract of each hook")
     changing = [hook for hook in bench.hooks if hook in CHANGE_HOOKS]
-    _each(bench, changing, contract.check)
-    _each(bench, [hook for hook in bench.hooks if hook not in CHANGE_HOOKS], contract.check)
-    progress("traits, faults and kills")
-    _all(
-        bench,
-        [
-            _task(bench, check, hook)
-            for hook in bench.changes
-            for check, rule in ((faults.check, faults.RULE), (traits.check, traits.RULE), (kills.check, kills.RULE))
-            if not only or rule in only
-        ]
-        + [_task(bench, check) for check, rule in _WHOLE if not only or rule in only],
-    )
-    progress("secrets and costs")
-    for check, rule in _ALONE:
-        if not only or rule in only:
-            _task(bench, check)()
+    others = [hook for hook in bench.hooks if hook not in CHANGE_HOOKS]
+    first = [_Check("contract", contract.check, contract.RULE, hook) for hook in (*changing, *others)]
+    to_come = _expected(bench, [*first, *_rest(bench, changing, only), *_alone(only)])
+    watch.expect({_START: UNKNOWN_S, **to_come}, _wide(bench))
+    watch.began(_START)
+    there = _opened(bench)
+    watch.over(_START)
+    if not there:
+        return
+    _side_by_side(bench, watch, first[: len(changing)])
+    _side_by_side(bench, watch, first[len(changing) :])
+    rest = _rest(bench, bench.changes, only)
+    watch.expect(_expected(bench, [*rest, *_alone(only)]), _wide(bench))
+    one = one_call_s(bench)
+    watch.say(f"one call takes {one:.2f} s here: about {told(watch.left_s())} for the {len(rest)} checks to come")
+    _side_by_side(bench, watch, rest)
+    for check in _alone(only):
+        _tried(bench, watch, check)
+
+
+@dataclass(frozen=True, slots=True)
+class _Check:
+    """One check: what it is called, what runs it, the rule that it is for, the hook that it is about (or none)."""
+
+    title: str
+    run: Callable[..., None]
+    rule: str
+    hook: str = ""
+
+    @property
+    def name(self) -> str:
+        return f"{self.title} {self.hook}".strip()
+
+
+def _rest(bench: Bench, hooks: list[str], only: Collection[str]) -> list[_Check]:
+    """What comes after the contract, side by side: each hook's faults, traits and kills, then the whole adapter."""
+    found = [_Check(title, run, rule, hook) for hook in hooks for title, run, rule in _EACH]
+    return [check for check in (*found, *_WHOLE) if not only or check.rule in only]
+
+
+def _alone(only: Collection[str]) -> list[_Check]:
+    return [check for check in _ALONE if not only or check.rule in only]
+
+
+def _expected(bench: Bench, checks: list[_Check]) -> dict[str, float]:
+    return {check.name: seconds(bench, check.rule, check.hook) for check in checks}
+
+
+def _wide(bench: Bench) -> int:
+    """How many checks run side by side."""
+    return _SIDE_BY_SIDE if bench.profile.foreign is None else bench.profile.foreign.side_by_side
 
 
 def _on_a_real_system(report: Report) -> None:
@@ -175,29 +205,22 @@ def _opened(bench: Bench) -> bool:
     return True
 
 
-def _task(bench: Bench, check: Callable[..., None], *arguments: str) -> Callable[[], None]:
-    """A check that can't take the run down with it: what it raises is a finding."""
-
-    def work() -> None:
-        try:
-            check(bench, *arguments)
-        except Exception as trouble:
-            where = inspect.trace()[-1]
-            text = f"the suite could not try it: {type(trouble).__name__}: {trouble} ({Path(where[1]).name}:{where[2]})"
-            rule = getattr(inspect.getmodule(check), "RULE", "hooks_pass")
-            bench.report.not_shown(rule, hook=arguments[0] if arguments else check.__name__, why=text)
-
-    return work
+def _tried(bench: Bench, watch: Watch, check: _Check) -> None:
+    """Run a check. It can't take the run down with it: what it raises is a finding."""
+    watch.began(check.name)
+    try:
+        check.run(bench, *([check.hook] if check.hook else []))
+    except Exception as trouble:
+        where = inspect.trace()[-1]
+        text = f"the suite could not try it: {type(trouble).__name__}: {trouble} ({Path(where[1]).name}:{where[2]})"
+        bench.report.not_shown(check.rule, hook=check.hook or check.title, why=text)
+    finally:
+        watch.over(check.name)
 
 
-def _each(bench: Bench, hooks: list[str], check: Callable[..., None]) -> None:
-    _all(bench, [_task(bench, check, hook) for hook in hooks])
-
-
-def _all(bench: Bench, tasks: list[Callable[[], None]]) -> None:
-    foreign = bench.ground.foreign
-    with ThreadPoolExecutor(_SIDE_BY_SIDE if foreign is None else foreign.side_by_side) as pool:
-        for done in [pool.submit(task) for task in tasks]:
+def _side_by_side(bench: Bench, watch: Watch, checks: list[_Check]) -> None:
+    with ThreadPoolExecutor(_wide(bench)) as pool:
+        for done in [pool.submit(_tried, bench, watch, check) for check in checks]:
             done.result()
 
 
@@ -220,15 +243,23 @@ def _declines(bench: Bench) -> None:
         bench.report.not_shown(rule, why="the profile's declines() names no request that is refused")
 
 
-#: Checks of the adapter as a whole, and those that must run alone: one reads the log of the whole process, the other
-#: measures time.
-_WHOLE = (
-    (traits.about, traits.RULE),
-    (privacy.tenants, "tenants_apart"),
-    (privacy.parsers, "parsers_raise_parse_error"),
-    (ledger.reconcile, "source_to_reconcile"),
-    (_declines, "declined_codes_listed"),
+#: Checks of each changing hook, of the adapter as a whole, and those that must run alone: one reads the log of the
+#: whole process, the other measures time.
+_EACH = (
+    ("faults", faults.check, faults.RULE),
+    ("traits", traits.check, traits.RULE),
+    ("kills", kills.check, kills.RULE),
 )
-_ALONE = ((privacy.secrets, "no_secret_leaks"), (ledger.cost, "cost_per_call"))
+_WHOLE = (
+    _Check("traits as a whole", traits.about, traits.RULE),
+    _Check("tenants", privacy.tenants, "tenants_apart"),
+    _Check("parsers", privacy.parsers, "parsers_raise_parse_error"),
+    _Check("statements", ledger.reconcile, "source_to_reconcile"),
+    _Check("refusals", _declines, "declined_codes_listed"),
+)
+_ALONE = (
+    _Check("secrets", privacy.secrets, "no_secret_leaks"),
+    _Check("costs", ledger.cost, "cost_per_call"),
+)
 
-__all__ = ["Mapping", "NoProfile", "profile_of", "quality_of", "run"]
+__all__ = ["BadQuality", "NoProfile", "profile_of", "run"]

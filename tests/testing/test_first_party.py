@@ -6,6 +6,7 @@ import pytest
 
 from gateway.testing.conformance import report_of
 from gateway.testing.ladder import GRADES, Verdict
+from gateway.testing.profile import Profile
 from gateway.testing.suite import profile_of
 
 PLUGINS = [
@@ -42,7 +43,7 @@ GOLD = {
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("profile", PROFILES, ids=[profile.adapter.name for profile in PROFILES])
-def test_a_plugin_keeps_its_grade(profile: type) -> None:
+def test_a_plugin_keeps_its_grade(profile: type[Profile]) -> None:
     report = report_of(profile)
     bad = [str(each) for each in report.findings if each.verdict in (Verdict.REFUTED, Verdict.NOT_SHOWN)]
     assert report.ok, f"{report.grade}, claimed is {report.claimed_grade}: {bad}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -13,14 +14,18 @@ from gateway.runtime.answers import CHANGE_HOOKS
 from gateway.testing.bench import Bench, Measured, moved, told
 from gateway.testing.chains import Made
 from gateway.testing.checks.ledger import STATEMENTS
+from gateway.testing.checks.valid import not_done
 from gateway.testing.far import Far, Outcome
-from gateway.testing.ladder import Verdict
+from gateway.testing.ladder import Finding, Verdict
 from gateway.testing.profile import Missing
 from gateway.testing.proxy import Plan
 
 RULE = "hooks_pass"
 _MOST_PAGES = 500
 _QUERIES = frozenset(QUERY_HOOKS.values())
+#: What to change where a request could not be made, and where it seems to have moved nothing.
+_COUNT = "{conformance}: tally() must count what {at} moves; if it has nothing to do, name it in `silent` there"
+_WRITE = "{conformance}: the request, or what must come before it; where a hook is named above, {at}"
 
 
 def change(bench: Bench, hook: str) -> None:
@@ -30,18 +35,19 @@ def change(bench: Bench, hook: str) -> None:
             request = stage.request()
             _changed(bench, stage.far, hook, request)
     except (Missing, RuntimeError) as trouble:
-        bench.report.not_shown(RULE, hook, "", f"no valid request could be made: {trouble}")
+        bench.report.not_shown(RULE, hook, "", f"no valid request could be made: {trouble}", change=_WRITE)
 
 
 def _changed(bench: Bench, far: Far, hook: str, request: Any) -> None:
     key = far.key()
     unseen = _unseen(bench, far, Made(hook, key, request))
-    before = far.quiet()
+    before, began = far.quiet(), time.monotonic()
     made, first = far.change(hook, request, key=key)
     made, came = far.settled(made, first)
     effect = moved(before, far.quiet())
     if came.kind != "done":
-        bench.report.refuted(RULE, hook, "", f"a valid request came to {came}")
+        came = replace(came, sent=first.sent, seconds=time.monotonic() - began)
+        bench.report.findings.append(not_done(RULE, hook, came, bench.profile))
         return
     if hook in bench.profile.silent:
         _nothing_done(bench, hook, first, effect)
@@ -53,12 +59,13 @@ def _changed(bench: Bench, far: Far, hook: str, request: Any) -> None:
             "`silent` if the far system has nothing to do"
         )
     if wrong:
-        bench.report.refuted(RULE, hook, "", wrong)
+        change = "" if effect else _COUNT
+        bench.report.findings.append(Finding(RULE, Verdict.REFUTED, hook, "", wrong, change=change))
         if not effect:
             return
     else:
         bench.report.shown(RULE, hook, "", told(effect))
-    bench.measured[hook] = Measured(effect, first.sent, first.cpu)
+    bench.measured[hook] = Measured(effect, first.sent, first.cpu, first.seconds)
 
 
 def _nothing_done(bench: Bench, hook: str, came: Outcome, effect: Mapping[str, int]) -> None:
@@ -125,7 +132,7 @@ def read(bench: Bench, hook: str) -> None:
             wrong, said = _read(far, hook, request)
             after = far.quiet()
     except (Missing, RuntimeError) as trouble:
-        bench.report.not_shown(RULE, hook, "", f"no valid request could be made: {trouble}")
+        bench.report.not_shown(RULE, hook, "", f"no valid request could be made: {trouble}", change=_WRITE)
         return
     if after != before:
         wrong = wrong or f"reading moved the books: {told(moved(before, after))}"
@@ -199,7 +206,7 @@ def notice(bench: Bench) -> None:
             forged = replace(request, body=request.body[:at] + bytes([request.body[at] ^ 1]) + request.body[at + 1 :])
             refused = far.run("notice_read", forged)
     except (Missing, RuntimeError) as trouble:
-        bench.report.not_shown(RULE, "notice_read", "", f"no valid request could be made: {trouble}")
+        bench.report.not_shown(RULE, "notice_read", "", f"no valid request could be made: {trouble}", change=_WRITE)
         return
     if genuine.kind != "read" or genuine.answer is None:
         bench.report.refuted(RULE, "notice_read", "", f"a genuine notice came to {genuine}")
@@ -215,7 +222,7 @@ def followed(bench: Bench) -> None:
         with bench.ground.far() as far:
             problem = _followed(far, far.profile.request("notice_read", far))
     except (Missing, RuntimeError) as trouble:
-        bench.report.not_shown(RULE, "notice_follow", "", f"no notice could be made: {trouble}")
+        bench.report.not_shown(RULE, "notice_follow", "", f"no notice could be made: {trouble}", change=_WRITE)
         return
     if problem:
         bench.report.refuted(RULE, "notice_follow", "", problem)

@@ -15,7 +15,7 @@ from gateway.testing.proxy import Plan
 from gateway.testing.resolver import resolve
 
 RULE = "survives_kill"
-_SLICES, _QUICK_SLICES = 12, 3
+SLICES, QUICK_SLICES = 12, 3
 _WAIT_S = 10.0
 
 
@@ -52,7 +52,7 @@ def _moments(bench: Bench, stage: Stage, hook: str) -> list[tuple[str, Kill]]:
             for plan in ("kill_before", "kill_after")
         ]
     took = _duration(bench, stage, hook)
-    slices = _QUICK_SLICES if bench.quick else _SLICES
+    slices = QUICK_SLICES if bench.quick else SLICES
     return [(f"{100 * i // slices} % into it", _after(took * i / slices)) for i in range(1, slices)]
 
 

@@ -116,7 +116,7 @@ def _amounts(request: Any) -> list[int]:
 def cost(bench: Bench) -> None:
     """Messages and processor time of each hook, against the baseline in quality.toml."""
     unit = _unit()
-    baseline = bench.quality.get("cost", {})
+    baseline = bench.costs_agreed
     for hook in bench.changes:
         times, messages = _several(bench, hook)
         bench.report.costs[hook] = {"messages": messages, "time": round(statistics.median(times) / unit, 1)}

@@ -21,7 +21,7 @@ from gateway.testing.resolver import resolve
 from gateway.testing.spoiling import mutated
 
 _SHORTEST = 6
-_SPOILT, _QUICK_SPOILT = 24, 6
+SPOILT, QUICK_SPOILT = 24, 6
 _FUZZED, _QUICK_FUZZED = 400, 120
 
 
@@ -207,7 +207,7 @@ def _named(parse: Any) -> str:
 
 def _spoilt_on_the_wire(bench: Bench) -> Iterator[tuple[str, Outcome]]:
     """Reads and changes whose answers come with bytes changed."""
-    count = _QUICK_SPOILT if bench.quick else _SPOILT
+    count = QUICK_SPOILT if bench.quick else SPOILT
     with bench.ground.far() as far:
         if not far.line.proxies:
             return
