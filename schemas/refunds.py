@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from marshmallow import ValidationError, fields
 
 from schemas.checkouts import LegView, TaskRef
-from schemas.fields import Amount, FreeText, Listed, Moment, Quantity, Request, Resource, Text, Word
+from schemas.fields import Amount, Flag, FreeText, Listed, Moment, Quantity, Request, Resource, Text, Word
 
 
 class LineBack(Request):
@@ -23,13 +23,21 @@ class RefundPreviewRequest(Request):
     lines = Listed(fields.Nested(LineBack), 1, 200)
     amount = Amount(1)
     policy = Word("prorata", "recompute")
+    return_stock = Flag(
+        metadata={
+            "description": "whether goods go back on sale and slots are freed; left out: goods do, slots as the"
+            " merchant has set it, which is those that have not begun yet"
+        }
+    )
     #: Ids or methods of the tenders that give back first; the others follow by what is left of each.
     tender_order = Listed(Text(1, 64), 1, 50)
 
     def across(self, data: dict[str, Any]) -> None:
-        """Lines and an amount contradict each other."""
+        """Lines and an amount contradict each other, and so do an amount and goods."""
         if "lines" in data and "amount" in data:
             raise ValidationError("say lines or amount, not both", "amount")
+        if data.get("return_stock") and "amount" in data:
+            raise ValidationError("an amount brings back money alone; say which lines", "return_stock")
 
 
 class RefundRequest(RefundPreviewRequest):
@@ -53,6 +61,33 @@ class PlannedLeg(Resource):
     hook = Text(required=True)
 
 
+class SlotBack(Resource):
+    """What becomes of the room, seat or appointment of a line that comes back whole."""
+
+    line_id = Text(required=True)
+    resource_id = fields.String(required=True)
+    resource_class = fields.String(required=True)
+    begins = Moment(data_key="from", required=True)
+    ends = Moment(data_key="to", required=True)
+    status = Word(
+        "returned",
+        "returning",
+        "booked",
+        required=True,
+        metadata={"description": "`returned`: it is free again; `returning`: it is to be; `booked`: it stays so"},
+    )
+    reason = Word(
+        "begun",
+        "not_wanted",
+        "unsupported",
+        "refused",
+        metadata={
+            "description": "why it stays booked: it has begun or is over; the merchant or `return_stock` says so;"
+            " its system cannot free it; its system refused"
+        },
+    )
+
+
 class RefundPreview(Resource):
     """What each system would give back."""
 
@@ -60,6 +95,7 @@ class RefundPreview(Resource):
     currency = Text(3, 3, required=True)
     amount = Amount(required=True)
     gives_back = fields.Dict(keys=fields.String(), required=True)
+    slots = fields.List(fields.Nested(SlotBack), required=True)
     legs = fields.List(fields.Nested(PlannedLeg), required=True)
 
 
@@ -85,5 +121,6 @@ class Refund(Resource):
     reason = fields.String(required=True)
     created_at = Moment(required=True)
     gives_back = fields.Dict(keys=fields.String(), required=True)
+    slots = fields.List(fields.Nested(SlotBack), required=True)
     legs = fields.List(fields.Nested(LegView), required=True)
     tasks = fields.List(fields.Nested(TaskRef), required=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from marshmallow import fields
 
 from schemas.fields import Amount, Moment, Resource, Text, Whole
+from schemas.refunds import SlotBack
 
 _COUNT = 1_000_000_000
 
@@ -105,6 +106,7 @@ class Part(Resource):
     amount = Amount(required=True)
     created_at = Moment(required=True)
     legs = fields.List(fields.Nested(TimelineLeg), required=True)
+    slots = fields.List(fields.Nested(SlotBack), required=True, metadata={"description": "of a refund"})
     events = fields.List(fields.Nested(TimelineEvent), required=True)
     tasks = fields.List(fields.Nested(TimelineTask), required=True)
     acts = fields.List(fields.Nested(Act), required=True)

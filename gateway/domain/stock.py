@@ -189,12 +189,18 @@ class StockHeld:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StockReturn:
-    """Put sold goods back."""
+    """Put sold goods back, or free booked slots; a request never carries both.
+
+    ``original`` is the hold; ``confirmed`` its confirm, for systems that give a sale or a booking a number of its own
+    only then.
+    """
 
     original: Original
     store_id: str
     items: tuple[StockItem, ...]
     site: Site
+    slots: tuple[SlotHold, ...] = ()
+    confirmed: Original | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,7 +32,7 @@ class Booking(Words):
         """Pursue what must not fail the sale; say whether it is worth waiting for."""
         worth_waiting, without = False, self.saga.without()
         for leg, hook in self._legs(phase):
-            if leg.name in without:
+            if leg.name in without or (leg.params.get("slot") and self._left_as_it_is(leg, hook)):
                 continue
             op = self.ops.last(leg.name, hook)
             way = self._pursue(leg, hook)
@@ -50,6 +50,26 @@ class Booking(Words):
                 worth_waiting |= not (down or self._seen_later(leg, hook, op))
                 self._overdue_tail(phase, leg, hook, op)
         return worth_waiting
+
+    def _left_as_it_is(self, leg: Leg, hook: str) -> bool:
+        """Whether nothing is to be done now for a slot that a refund frees: somebody has, its session is to be closed
+        first, or its system cannot or will not. Then it stays booked, and a person is asked only if it was asked for.
+        """
+        before = leg.params.get("after")
+        if leg.name in self.saga.by_hand() or (before and not self._freed(before)):
+            return True
+        op, way = self.ops.last(leg.name, hook), self._pursue(leg, hook)
+        cannot = way.way is Way.STUCK and (op is None or op.outcome.get("unsupported"))
+        if way.way is not Way.REFUSED and not cannot and not leg.params.get("unable"):
+            return False
+        if leg.params["asked"]:
+            detail = f"the slot stays booked at {leg.adapter}: free it there by hand{told(op)}"
+            self._task(leg.name, "slot-not-returned", detail, hook=hook)
+        return True
+
+    def _freed(self, session: str) -> bool:
+        op = self.ops.last(session, "session_close")
+        return session in self.saga.by_hand() or (op is not None and op.state is OpState.OK)
 
     def _leave_out(self, leg: Leg) -> None:
         """What the merchant can do without is not given later either; the decision goes on."""

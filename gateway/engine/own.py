@@ -107,12 +107,14 @@ def _cancel_stock(effect: Effect, tx: Tx, now: int) -> Change:
 
 
 def _return_stock(effect: Effect, tx: Tx, now: int) -> Change:
-    """A refund gives back some goods of the sale that holds them; an undo gives back all, rooms too."""
+    """A refund gives back some goods, or a room, of the sale that holds them; an undo gives back all."""
     saga_id = effect.params.get("held_by")
     if saga_id is None:
         return _cancel_stock(effect, tx, now)
     for item in effect.request.items:
         holds.give_back(tx, effect.merchant, saga_id, "stock", item.sku, int(item.quantity * 1000), now)
+    for slot in effect.request.slots:
+        holds.free_slot(tx, effect.merchant, saga_id, slot.resource_id, _milliseconds(slot.start), now)
     return Done(ref=effect.op.key)
 
 

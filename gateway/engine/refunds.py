@@ -1,15 +1,18 @@
 """Refunds: over every asset and every system that the checkout touched, in the amounts stored at sale time.
 
-Money first, then points, coupons, goods and rewards, then the till. A refund has no way back: what is refused or stays
-unknown becomes a person's case, and the rest goes on.
+Money first, then points, coupons, goods and rewards, then the till and the slots. A refund has no way back: what is
+refused or stays unknown becomes a person's case, and the rest goes on.
 """
 
 from __future__ import annotations
 
+from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from gateway.domain.payments import Method
 from gateway.engine.basket import business_date
+from gateway.engine.freeing import Freeing
 from gateway.engine.limits import back_legs
 from gateway.engine.model import Json, Kind, Leg, Op, OpState, Phase, Saga, State
 from gateway.engine.own import OWN
@@ -20,7 +23,7 @@ from gateway.engine.requests import tenders_of
 from gateway.engine.retender import quote_in_force
 from gateway.engine.seams import Secrets
 from gateway.engine.service import Asked, Engine, original_of
-from gateway.engine.views import refund_view
+from gateway.engine.views import refund_view, slots_view
 from gateway.pricing import PricingErrors, refund
 from gateway.store import journal as sql
 from gateway.store.port import Tx
@@ -45,15 +48,17 @@ class Refunds:
     def preview(self, merchant_id: str, checkout_id: str, request: Json) -> Json:
         """What each system would give back. The refund that follows gives back the same."""
         saga, ops = self._refundable(merchant_id, checkout_id)
-        result = self._price(saga, request)
-        legs = self._legs(saga, ops, request, result)
+        refund = self._saga(saga, ops, request)
         return {
             "checkout_id": saga.id,
             "currency": saga.doc["currency"],
-            "amount": result["amount"],
-            "gives_back": result,
+            "amount": refund.amount,
+            "gives_back": refund.doc["gives_back"],
+            "slots": slots_view(refund, ()),
             "legs": [
-                {"name": leg.name, "adapter": leg.adapter, "hook": hook} for leg in legs for hook in leg.hooks.values()
+                {"name": leg.name, "adapter": leg.adapter, "hook": hook}
+                for leg in refund.legs()
+                for hook in leg.hooks.values()
             ],
         }
 
@@ -71,29 +76,40 @@ class Refunds:
 
     def _try(self, asked: Asked, checkout_id: str, request: Json) -> Reply:
         parent, ops = self._refundable(asked.merchant, checkout_id)
+        saga = self._saga(parent, ops, request)
+        return self.engine.start(asked, saga, Secrets(), lambda tx, _: self._take(tx, parent, saga.amount))
+
+    def _saga(self, parent: Saga, ops: list[Op], request: Json) -> Saga:
+        """The refund as it would be accepted now."""
         result = self._price(parent, request)
-        legs = self._legs(parent, ops, request, result)
+        legs, slots = self._legs(parent, ops, request, result)
         doc: Json = {
             # A return is booked on the day it is made, not on the day of the sale.
-            "site": {**parent.doc["site"], "business_date": self._today(asked.merchant)},
+            "site": {**parent.doc["site"], "business_date": self._today(parent.merchant)},
             "currency": parent.doc["currency"],
             "reason": request.get("reason", ""),
             "gives_back": result,
+            "slots": slots,
             "tenders": [],
             "legs": [leg.to_json() for leg in legs],
         }
         number = request.get("refund_no") or f"{parent.number}-{self.engine.ids.new()[-6:]}"
-        saga = self.engine.new_saga(
-            Kind.REFUND, asked.merchant, parent.store_id, number, doc, result["amount"], State.PAYING, 0, parent.id
+        return self.engine.new_saga(
+            Kind.REFUND, parent.merchant, parent.store_id, number, doc, result["amount"], State.PAYING, 0, parent.id
         )
-        return self.engine.start(asked, saga, Secrets(), lambda tx, _: self._take(tx, parent, result["amount"]))
 
-    def _legs(self, parent: Saga, ops: list[Op], request: Json, result: Json) -> list[Leg]:
+    def _legs(self, parent: Saga, ops: list[Op], request: Json, result: Json) -> tuple[list[Leg], list[Json]]:
+        """What is asked of each system, and what becomes of the slots of lines that come back whole."""
         earlier = [refund.doc for refund in self._earlier(parent)]
-        plan = _Plan(self.engine, parent, ops, result, earlier)
+        to_stock = request.get("return_stock")
+        plan = _Plan(self.engine, parent, ops, result, earlier, goods=to_stock is not False)
         snapshot = quote_in_force(parent)["snapshot"]
         uses = back_legs(parent, snapshot, earlier, result, request.get("policy"), plan.whole)
-        return [*plan.legs(), *uses]
+        policy = self.engine.merchant(parent.merchant).policy.return_slots
+        far = partial(self.engine.caller.far, parent.merchant)
+        freeing = Freeing(parent, ops, far, policy, to_stock, self.engine.now())
+        slots = freeing.plan(_back_whole(parent, earlier, result))
+        return [*plan.legs(), *uses, *freeing.legs], slots
 
     def _today(self, merchant_id: str) -> str:
         return business_date(self.engine.merchant(merchant_id), self.engine.now()).isoformat()
@@ -117,6 +133,8 @@ class Refunds:
     def _price(self, saga: Saga, request: Json) -> Json:
         already = [earlier.doc["gives_back"] for earlier in self._earlier(saga)]
         asked = {name: request[name] for name in _FIELDS if request.get(name) is not None}
+        if "lines" in asked:
+            asked["lines"] = [*asked["lines"], *_time_fees(saga, asked["lines"])]
         asked["at"] = self.engine.now().isoformat()
         try:
             result: Json = refund(quote_in_force(saga)["snapshot"], already, asked)
@@ -138,10 +156,32 @@ class Refunds:
         return refund_view(saga, ops)
 
 
-class _Plan:
-    """Plans the legs of one refund from what the checkout did."""
+def _time_fees(parent: Saga, lines: list[Json]) -> list[Json]:
+    """The fees for the time of slots that come back: a room by the hour has its whole price there, not on its line."""
+    whole = {line["line_id"] for line in lines if Decimal(line.get("quantity") or 1) == 1}
+    fees = quote_in_force(parent)["fees"]
+    return [{"fee_id": fee["fee_id"]} for fee in fees if fee["kind"] == "time" and fee.get("line_id") in whole]
 
-    def __init__(self, engine: Engine, parent: Saga, ops: list[Op], result: Json, earlier: list[Json]) -> None:
+
+def _back_whole(parent: Saga, earlier: list[Json], result: Json) -> list[str]:
+    """The lines of which this refund takes back the last unit."""
+    back: dict[str, Decimal] = {}
+    for given in (*(each["gives_back"] for each in earlier), result):
+        for item in given["lines"]:
+            line_id = item.get("line_id", "")
+            back[line_id] = back.get(line_id, Decimal(0)) + Decimal(item.get("quantity") or 0)
+    now = {item.get("line_id", "") for item in result["lines"] if item.get("quantity")}
+    lines = ((line["line_id"], Decimal(line["quantity"])) for line in parent.doc["lines"])
+    return [line_id for line_id, sold in lines if line_id in now and back[line_id] >= sold]
+
+
+class _Plan:
+    """Plans the legs of one refund from what the checkout did; ``goods``: whether they are put back in stock."""
+
+    def __init__(
+        self, engine: Engine, parent: Saga, ops: list[Op], result: Json, earlier: list[Json], goods: bool
+    ) -> None:
+        self.goods = goods
         self.engine, self.parent, self.ops, self.result = engine, parent, ops, result
         told = (coupon for refund in earlier for coupon in refund["gives_back"].get("coupons", ()))
         self.back_already = {coupon["code"] for coupon in told if coupon["status"] != "redeemed"}
@@ -222,7 +262,7 @@ class _Plan:
 
     def _goods(self) -> None:
         leg = self.planned.get("stock")
-        if leg is None:
+        if leg is None or not self.goods:
             return
         stocked = {item["sku"] for item in leg.params["items"]}
         lines = {line["line_id"]: line for line in self.parent.doc["lines"]}
@@ -234,8 +274,9 @@ class _Plan:
                     {"sku": line["sku"], "quantity": back["quantity"], "counter_id": line.get("counter_id", "")}
                 )
         if items:
-            held = self._done("stock", "stock_reserve")
-            params = {"items": items, "store_id": self.parent.store_id, "held_by": self.parent.id}
+            held, confirmed = self._done("stock", "stock_reserve"), self._done("stock", "stock_confirm")
+            params: Json = {"items": items, "store_id": self.parent.store_id, "held_by": self.parent.id}
+            params |= {} if confirmed is None else {"confirmed": original_of(confirmed)}
             self._add("stock", leg, Phase.SETTLE, "stock_return", held, params)
 
     def _rewards(self) -> None:

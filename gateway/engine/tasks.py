@@ -24,7 +24,7 @@ from gateway.store.port import Row, Tx
 
 OUTCOMES = ("done", "not_done")
 #: Cases about giving something back; all others are about one change.
-_BACK = frozenset({"payment-not-closed", "undo-failed", "late-payment"})
+_BACK = frozenset({"payment-not-closed", "undo-failed", "late-payment", "slot-not-returned"})
 #: Characters of evidence.
 _EVIDENCE_MOST = 2000
 
@@ -165,17 +165,17 @@ def _case(work: Work, task_id: str) -> Json:
 def _apply(work: Work, case: Json, outcome: str, now: int) -> None:
     leg = next(leg for leg in work.saga.legs() if leg.name == case["leg"])
     if case["kind"] in _BACK:
-        _given_back(work, leg, outcome, now)
+        undoes = {"payment_refund", *(UNDO_HOOKS.get(hook, "") for hook in leg.hooks.values()), case["hook"]}
+        _given_back(work, leg, undoes, outcome, now)
     else:
         _happened(work, leg, case["hook"], outcome, now)
 
 
-def _given_back(work: Work, leg: Leg, outcome: str, now: int) -> None:
+def _given_back(work: Work, leg: Leg, undoes: set[str], outcome: str, now: int) -> None:
     """Done: nobody need undo this leg any more. Not done: everything that undoes it is tried again."""
     if outcome == "done":
         work.saga.progress["by_hand"] = sorted({*work.saga.by_hand(), leg.name})
         return
-    undoes = {"payment_refund", *(UNDO_HOOKS.get(hook, "") for hook in leg.hooks.values())}
     for op in work.ops:
         if op.leg == leg.name and op.hook in undoes and op.state is not OpState.OK:
             _settle(op, OpState.GONE, now)

@@ -14,7 +14,7 @@ from gateway.engine.problems import Problem
 from gateway.engine.records import op_from, saga_from
 from gateway.engine.sealing import Sealer
 from gateway.engine.seams import Journal
-from gateway.engine.views import moment, status_of
+from gateway.engine.views import moment, slots_view, status_of
 from gateway.sdk.transports.masking import mask_numbers
 from gateway.store import audit, frames
 from gateway.store import journal as sql
@@ -80,6 +80,7 @@ def _part(tx: Tx, row: Row) -> Json:
         "amount": saga.amount,
         "created_at": moment(saga.created),
         "legs": [_leg(leg, ops, attempts) for leg in saga.legs()],
+        "slots": slots_view(saga, ops),
         "events": [_event(event) for event in events],
         "tasks": [_task(task) for task in sql.tasks_of(tx, saga.id)],
         "acts": [_act(act) for act in audit.acts_of(tx, saga.id)],

@@ -215,9 +215,32 @@ def refund_view(saga: Saga, ops: Sequence[Op]) -> Json:
         "reason": saga.doc.get("reason", ""),
         "created_at": moment(saga.created),
         "gives_back": saga.doc["gives_back"],
+        "slots": slots_view(saga, ops),
         "legs": legs_view(saga, ops),
         "tasks": [{"id": t["id"], "leg": t["leg"], "kind": t["kind"]} for t in saga.progress.get("tasks", ())],
     }
+
+
+def slots_view(saga: Saga, ops: Sequence[Op]) -> list[Json]:
+    """What has become of the slots of a refund."""
+    slots: Sequence[Json] = saga.doc.get("slots", ())
+    return [
+        {**{name: slot[name] for name in slot if name not in ("legs", "stays")}, **_became(slot, saga, ops)}
+        for slot in slots
+    ]
+
+
+def _became(slot: Json, saga: Saga, ops: Sequence[Op]) -> Json:
+    if "stays" in slot:
+        return {"status": "booked", "reason": slot["stays"]}
+    legs = [leg for leg in saga.legs() if leg.name in slot["legs"] and leg.name not in saga.by_hand()]
+    states = {leg.name: op for leg in legs for op in ops if (op.leg, op.hook) == (leg.name, leg.hook(Phase.POST))}
+    if any(op.state is OpState.DECLINED for op in states.values()):
+        return {"status": "booked", "reason": "refused"}
+    if any(leg.params.get("unable") for leg in legs) or any(op.outcome.get("unsupported") for op in states.values()):
+        return {"status": "booked", "reason": "unsupported"}
+    freed = all(leg.name in states and states[leg.name].state is OpState.OK for leg in legs)
+    return {"status": "returned" if freed else "returning"}
 
 
 def release_view(saga: Saga, ops: Sequence[Op]) -> Json:

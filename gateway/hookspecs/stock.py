@@ -56,10 +56,10 @@ class StockHooks:
 
     @hookspec(firstresult=True)
     def stock_return(self, request: StockReturn, call: Call) -> Change:  # type: ignore[empty-body]
-        """Put sold goods back on hand; ``original`` is the hold.
+        """Put sold goods back on hand, or free the slots of a confirmed hold; ``original`` is the hold.
 
-        A confirmed hold of slots is undone by this hook too, with no items: free its slots. A refund of money does
-        not ask for it: whether an evening that is over, or an appointment, is to be free again is the merchant's word.
+        Asked for by a refund, of the goods that come back or of one line's slot, and when a checkout is undone, of all
+        that the hold had. A slot that cannot be freed any more (the guests are in the room) is ``Declined``.
         """
 
     @hookspec(firstresult=True)

@@ -199,6 +199,9 @@ class PolicyForm(Form):
         validate=validate.OneOf(("refund", "await_tender", "task"), error="expected one of: {choices}")
     )
     spent_elsewhere = fields.String(validate=validate.OneOf(("refund", "honour"), error="expected one of: {choices}"))
+    return_slots = fields.String(
+        validate=validate.OneOf(("future", "always", "never"), error="expected one of: {choices}")
+    )
     two_person_above_amount = Whole(validate=AT_LEAST_0)
     when_down = fields.Dict(keys=fields.String(), values=fields.String())
 

@@ -146,8 +146,9 @@ class Policy:
 
     ``inline_wait_s``: how long a reply waits before it is a 202 (``None``: the gateway's own). ``close_after_s``: when
     to stop waiting for a customer (``None``: what the payment hook declares). ``on_redemption_failure``: after the
-    money. ``spent_elsewhere``: a coupon that somebody else spent meanwhile. ``when_down`` maps a part of the checkout
-    to what happens while its system is down (``when_down.py``).
+    money. ``spent_elsewhere``: a coupon that somebody else spent meanwhile. ``return_slots``: which slots of refunded
+    lines are free again, unless the platform says. ``when_down`` maps a part of the checkout to what happens while its
+    system is down (``when_down.py``).
     """
 
     reserve_ttl_s: int = 900
@@ -156,6 +157,7 @@ class Policy:
     on_order_post_failure: Literal["task", "refund"] = "task"
     on_redemption_failure: Literal["refund", "await_tender", "task"] = "refund"
     spent_elsewhere: Literal["refund", "honour"] = "refund"
+    return_slots: Literal["future", "always", "never"] = "future"
     two_person_above_amount: int | None = None
     when_down: Mapping[str, Choice] = field(default_factory=dict)
 

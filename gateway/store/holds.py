@@ -32,6 +32,7 @@ UPDATE holds SET state = :state, updated = :now
 WHERE merchant = :merchant AND saga_id = :saga_id AND kind = :kind AND state IN ('held', 'used')
 """
 _MOVE_ITEM = _MOVE + " AND item = :item"
+_FREE_SLOT = _MOVE_ITEM + " AND starts = :starts"
 _GIVE_BACK = """
 UPDATE holds SET quantity = quantity - :quantity, updated = :now
 WHERE merchant = :merchant AND saga_id = :saga_id AND kind = :kind AND item = :item AND quantity > :quantity
@@ -86,6 +87,12 @@ def give_back(tx: Tx, merchant: str, saga_id: str, kind: str, item: str, quantit
     row = {"merchant": merchant, "saga_id": saga_id, "kind": kind, "item": item, "quantity": quantity}
     if tx.execute(_GIVE_BACK, {**row, "now": now}) == 0:
         tx.execute(_DELETE, row)
+
+
+def free_slot(tx: Tx, merchant: str, saga_id: str, item: str, starts: int, now: int) -> None:
+    """Let one slot of a saga go, held or used: others can have that time again."""
+    row = {"merchant": merchant, "saga_id": saga_id, "kind": "slot", "item": item, "starts": starts}
+    tx.execute(_FREE_SLOT, {**row, "state": "released", "now": now})
 
 
 def taken(tx: Tx, merchant: str, kind: str, store_id: str, item: str, as_of: int) -> int:

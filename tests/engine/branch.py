@@ -103,7 +103,9 @@ class System:
         return sum(done == hook for done, _ in self.done.values())
 
 
-def _change(name: str) -> Callable[..., Any]:
+def change_hook(name: str) -> Callable[..., Any]:
+    """The hook of this name, one message."""
+
     def hook(self: BranchAdapter, request: Any, call: Call) -> Any:
         return self.change(name, call.key, request)
 
@@ -111,7 +113,9 @@ def _change(name: str) -> Callable[..., Any]:
     return hookimpl(hook)
 
 
-def _query(name: str) -> Callable[..., Any]:
+def query_hook(name: str) -> Callable[..., Any]:
+    """The query hook of this name."""
+
     def hook(self: BranchAdapter, request: Any) -> Any:
         answer = self.post(request.hook, request.key, {"query": True})
         if "found" in answer:
@@ -182,12 +186,16 @@ class BranchAdapter(Adapter):
             return Coupon(code=request.code, kind=CouponKind.CASH, counts=Counts(), terms=terms)
         return Coupon(code=request.code, kind=CouponKind.CASH, counts=Counts(), terms=COUPON)
 
-    payment_query, member_query, coupon_query = _query("payment_query"), _query("member_query"), _query("coupon_query")
-    stock_query, order_query = _query("stock_query"), _query("order_query")
+    payment_query, member_query, coupon_query = (
+        query_hook("payment_query"),
+        query_hook("member_query"),
+        query_hook("coupon_query"),
+    )
+    stock_query, order_query = query_hook("stock_query"), query_hook("order_query")
 
 
 for _name in _CHANGES:
-    setattr(BranchAdapter, _name, _change(_name))
+    setattr(BranchAdapter, _name, change_hook(_name))
 
 
 _FILE = """

@@ -63,8 +63,13 @@ class Parts:
             hook = self.leg.hook(phase)
             op = next((op for op in self.ops if op.leg == self.leg.name and op.hook == hook), None)
             if op is not None:
-                return Original(key=op.key, ref=op.ref, facts=op.facts, at=moment(op.first_sent))
+                return self.as_original(op)
         raise LookupError(f"{self.leg.name}: nothing to refer to")
+
+    @staticmethod
+    def as_original(op: Op) -> Original:
+        """A change of this saga, as another one refers to it."""
+        return Original(key=op.key, ref=op.ref, facts=op.facts, at=moment(op.first_sent))
 
     @staticmethod
     def given(data: Json) -> Original:

@@ -6,6 +6,8 @@ from datetime import datetime
 from decimal import Decimal
 
 from gateway.domain import stock
+from gateway.domain.common import Original
+from gateway.engine.model import OpState
 from gateway.engine.requests.parts import Parts
 
 
@@ -51,5 +53,17 @@ class Stock(Parts):
 
     def stock_return(self) -> stock.StockReturn:
         return stock.StockReturn(
-            original=self.original(), store_id=self.saga.store_id, items=self._items(), site=self.site
+            original=self.original(),
+            store_id=self.saga.store_id,
+            items=self._items(),
+            site=self.site,
+            slots=self._slots(),
+            confirmed=self._confirmed(),
         )
+
+    def _confirmed(self) -> Original | None:
+        """The confirm of the hold that is given back: of the sale that a refund names, else of this leg."""
+        if (given := self.params.get("confirmed")) is not None:
+            return self.given(given)
+        done = (op for op in self.ops if (op.leg, op.hook, op.state) == (self.leg.name, "stock_confirm", OpState.OK))
+        return next((self.as_original(op) for op in done), None)
