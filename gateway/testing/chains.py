@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from gateway.domain.common import Original, Step
@@ -26,7 +27,7 @@ from gateway.domain.membership import (
 )
 from gateway.domain.orders import BillRelease, DepositVoid, OrderReturn, OrderVoid, SessionClose, SessionExtend
 from gateway.domain.payments import Capture, PaymentRefund, Release, Reverse
-from gateway.domain.stock import StockHeld, StockReturn
+from gateway.domain.stock import StockHeld, StockItem, StockReturn
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +188,7 @@ DERIVED: Mapping[str, Callable[[Made], Any]] = {
     "session_close": lambda made: SessionClose(site=made.request.site, session_id=made.ref, original=made.original),
 }
 
-#: Hooks of which a part can be asked for, and the field that says how much.
+#: Hooks of which a part can be asked for, and the field that says how much; of ``stock_return`` it is the items.
 PARTS: Mapping[str, str] = {
     "payment_refund": "amount",
     "payment_capture": "amount",
@@ -200,6 +201,8 @@ PARTS: Mapping[str, str] = {
 
 def part_of(hook: str, request: Any) -> Any | None:
     """The request for a part of it, or ``None`` where there is no part to ask for."""
+    if hook == "stock_return":
+        return _some(request, _halves(request.items))
     name = PARTS.get(hook)
     whole = getattr(request, name) if name else 0
     if name is None or whole < 2:
@@ -208,6 +211,19 @@ def part_of(hook: str, request: Any) -> Any | None:
     if hook == "coupon_restore":
         return replace(part, amount=request.amount * part.count // whole)
     return replace(part, buckets=_halved(request.buckets, whole // 2)) if hook == "value_return" else part
+
+
+def _halves(items: tuple[StockItem, ...]) -> dict[str, Decimal]:
+    """Half of each article, in whole pieces."""
+    return {item.sku: item.quantity // 2 for item in items}
+
+
+def _some(request: StockReturn, quantities: Mapping[str, Decimal]) -> StockReturn | None:
+    """So much of each article; ``None`` where that is nothing."""
+    items = tuple(
+        replace(item, quantity=quantities[item.sku]) for item in request.items if quantities.get(item.sku, 0) > 0
+    )
+    return replace(request, items=items) if items else None
 
 
 def _halved(buckets: Value, amount: int) -> Value:
@@ -219,14 +235,17 @@ def _halved(buckets: Value, amount: int) -> Value:
 
 def rest_of(hook: str, request: Any, part: Any) -> Any:
     """What is left of a request after a part of it."""
+    if hook == "stock_return":
+        gone = {item.sku: item.quantity for item in part.items}
+        return _some(request, {item.sku: item.quantity - gone.get(item.sku, Decimal(0)) for item in request.items})
     name = PARTS[hook]
     rest = replace(request, **{name: getattr(request, name) - getattr(part, name)})
     if hook == "coupon_restore":
         return replace(rest, amount=request.amount - part.amount)
     if hook != "value_return":
         return rest
-    whole, gone = request.buckets, part.buckets
-    left = Value(real=whole.real - gone.real, gift=whole.gift - gone.gift, prepaid=whole.prepaid - gone.prepaid)
+    whole, some = request.buckets, part.buckets
+    left = Value(real=whole.real - some.real, gift=whole.gift - some.gift, prepaid=whole.prepaid - some.prepaid)
     return replace(rest, buckets=left)
 
 

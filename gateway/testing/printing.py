@@ -21,7 +21,17 @@ _MARKS = {
 }
 _COLOURS = {"none": "#e05d44", "bronze": "#a97142", "silver": "#8a8d91", "gold": "#d4a017", "platinum": "#5b9aa0"}
 #: The columns of the capability matrix: traits that are shown by trying, not wishes.
-COLUMNS = ("queryable", "reversible", "idempotent", "partial", "tombstone", "deferred", "reserve_ttl_s", "extendable")
+COLUMNS = (
+    "queryable",
+    "reversible",
+    "idempotent",
+    "doubled",
+    "partial",
+    "tombstone",
+    "deferred",
+    "reserve_ttl_s",
+    "extendable",
+)
 _RULES = {"contract": "hooks_pass", "faults": "outcome_classes", "kill -9": "survives_kill"}
 
 

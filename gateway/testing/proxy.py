@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from gateway.testing.spoiling import STATUS, spoilt
+from gateway.testing.spoiling import MOVED, STATUS, spoilt
 
 LOOPBACK = "127.0.0.1"
 #: A reply is whole once its server has been silent for so long, in seconds.
@@ -39,7 +39,11 @@ NETWORK_FAULTS: dict[str, tuple[str, str]] = {
     "stale": ("yes", "the answer of an earlier request arrives"),
     "status_before": ("no", "a proxy answers 503 by itself"),
     "status_after": ("yes", "a proxy answers 502 after the system has acted"),
+    "hangup": ("yes", "the connection is closed without an answer"),
+    "moved": ("yes", "a proxy answers 307 after the system has acted: send it again, there"),
 }
+#: Those that make many an HTTP library send a request again by itself.
+RESENT = frozenset({"hangup", "moved"})
 #: Tried on real systems in addition: what a simulator's panel, or a trait that it claims, tries there.
 FOREIGN_FAULTS: dict[str, tuple[str, str]] = {
     "double": ("yes", "a proxy on the way sends the request twice"),
@@ -48,15 +52,16 @@ FOREIGN_FAULTS: dict[str, tuple[str, str]] = {
 #: Between the two parts of a slow answer, in seconds.
 PAUSE_S = 0.3
 #: Faults that only HTTP knows.
-HTTP_ONLY = frozenset({"status_before", "status_after"})
+HTTP_ONLY = frozenset({"status_before", "status_after", "moved"})
 
 
 @dataclass(slots=True)
 class Plan:
     """What to do with the ``at``-th message from now on (0: with each).
 
-    ``fault`` is one of :data:`NETWORK_FAULTS` or :data:`FOREIGN_FAULTS`, or ``mutate``, ``kill_before`` or
-    ``kill_after``; ``then`` is called as it happens.
+    ``fault`` is one of :data:`NETWORK_FAULTS` or :data:`FOREIGN_FAULTS`, or ``mutate``, ``kill_before``,
+    ``kill_after`` or ``double_first`` (the copy of a doubled request overtakes it: the answer that arrives is the one
+    to the second); ``then`` is called as it happens.
     """
 
     fault: str
@@ -260,6 +265,10 @@ class _Link:
             case "reset":
                 self.client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
                 return False
+            case "hangup":
+                return False
+            case "moved":
+                reply = MOVED.format(_path(self.request)).encode()
             case "double":
                 _send_alone(self.proxy.server_port, bytes(self.request), self.line.wait_s)
             case "slow":
@@ -299,6 +308,15 @@ class _Link:
                 held.data += more
         return False
 
+    def overtake(self, plan: Plan, data: bytes) -> bool:
+        """A copy of the request is there, and answered, before the request itself."""
+        assert self.server is not None
+        data += _until_silent(self.client)
+        self.request += data
+        _send_alone(self.proxy.server_port, data, self.line.wait_s)
+        self.server.sendall(data)
+        return True
+
     def cut(self, plan: Plan, data: bytes) -> bool:
         assert self.server is not None
         self.server.sendall(data[: max(1, min(8, len(data) // 2))])
@@ -327,7 +345,13 @@ _AT_REQUEST: dict[str, Callable[[_Link, Plan, bytes], bool]] = {
     "hold": _Link.hold,
     "cut": _Link.cut,
     "status_before": _Link.status,
+    "double_first": _Link.overtake,
 }
+
+
+def _path(request: bytes | bytearray) -> str:
+    """The path that an HTTP request asks for."""
+    return bytes(request).split(b" ", 2)[1].decode("ascii", "replace")
 
 
 def _send_alone(port: int, data: bytes, wait_s: float) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 STATUS = "HTTP/1.1 {} {}\r\nContent-Type: text/html\r\nContent-Length: 13\r\nConnection: close\r\n\r\n<html></html>"
+MOVED = "HTTP/1.1 307 Temporary Redirect\r\nLocation: {}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 _GARBAGE = b"<html>\xff\xfe\x00 502 \x81\r\n"
 
 

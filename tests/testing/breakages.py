@@ -6,10 +6,12 @@ import threading
 import time
 from collections.abc import Mapping
 from typing import Any, ClassVar
+from urllib.parse import urljoin
 
 from marshmallow import fields
 
 from gateway.sdk import Call, Declined, DeclineReason, Done, NotFound, NotSent, OutcomeUnknown, Page, Traits, hookimpl
+from gateway.sdk.transports.http import HttpReply
 from gateway.testing import Far
 from tests.testing.wallet import WalletAdapter, WalletProfile, WalletSettings, WalletSimulator
 
@@ -32,6 +34,17 @@ def broken(rule: str, reason: str) -> Any:
 
 class Forgetful(WalletSimulator):
     idempotent = False
+
+
+class ActsAgain(WalletSimulator):
+    """It never looks whether it knows a number; asked about one, it tells of the first entry under it."""
+
+    def act(self, path: str, asked: dict[str, str]) -> dict[str, Any]:
+        key = asked.get("key", "")
+        if path in ("/ask", "/list") or key not in self.rows:
+            return super().act(path, asked)
+        with self.lock:
+            return self.change(path, asked, f"{key}/{len(self.rows)}") | {"key": key}
 
 
 class Reopening(WalletSimulator):
@@ -62,6 +75,20 @@ class NoTombstone(WalletProfile):
 @broken("declined_codes_listed", "the books have moved")
 class DeclinesAndTakes(WalletProfile):
     simulator = PoorButPaid
+
+
+class KnowsWholeRefundsOnly(WalletSimulator):
+    """A part that comes twice is given back twice: it keeps the keys of whole refunds only."""
+
+    def change(self, path: str, asked: dict[str, str], key: str) -> dict[str, Any]:
+        first = self.rows.get(asked.get("original", ""), {})
+        part = path == "/refund" and int(asked["amount"]) < first.get("amount", 0)
+        return super().change(path, asked, f"{key}/{len(self.rows)}" if part else key) | {"key": key}
+
+
+@broken("traits_proved", "a part, message 1 doubled on the way")
+class RefundsPartsTwice(WalletProfile):
+    simulator = KnowsWholeRefundsOnly
 
 
 class Sequenced(WalletSimulator):
@@ -190,6 +217,16 @@ class _Hangs(Troubled):
         raise error
 
 
+class _Resends(WalletAdapter):
+    """Follows redirects, as many an HTTP library does unasked: with the same body, to a system that acts again."""
+
+    traits: ClassVar[Mapping[str, Traits]] = {"payment_reverse": Traits(partial=False)}
+
+    def post(self, url: str, body: bytes, seconds: float) -> HttpReply:
+        reply = super().post(url, body, seconds)
+        return super().post(urljoin(url, reply.headers["location"]), body, seconds) if reply.status == 307 else reply
+
+
 class _NeverSure(WalletAdapter):
     def change(self, path: str, call: Call, amount: int, original: str = "") -> Any:
         try:
@@ -224,6 +261,12 @@ class _NeitherNor(WalletAdapter):
 @broken("outcome_classes", "NotSent (")
 class NotSentAfterTheFirstByte(WalletProfile):
     adapter = _SaysNotSent
+
+
+@broken("outcome_classes", "it was sent again by itself, by a retry or a redirect")
+class FollowsRedirects(WalletProfile):
+    adapter = _Resends
+    simulator = ActsAgain
 
 
 @broken("outcome_classes", "declined (declined, trouble)")

@@ -38,6 +38,7 @@ from gateway.sdk import (
     hookimpl,
 )
 from gateway.sdk.simulator import LOOPBACK, Hangup, HttpReply, HttpRequest, Simulator, serve_http
+from gateway.sdk.transports.http import HttpReply as HttpAnswer
 from gateway.testing import Far, Profile, charge
 
 PASSWORD = "wallet-password-77"
@@ -175,7 +176,7 @@ class WalletAdapter(Adapter):
         settings = self.context.settings
         form = {**fields, "password": settings["password"].reveal()}
         body = "&".join(f"{name}={value}" for name, value in form.items()).encode()
-        reply = self.context.http.send("POST", settings["url"] + path, data=body, timeout=seconds)
+        reply = self.post(settings["url"] + path, body, seconds)
         if reply.status != 200:
             raise OutcomeUnknown(f"HTTP status {reply.status}")
         try:
@@ -187,6 +188,9 @@ class WalletAdapter(Adapter):
         if answer.get("key") != fields["key"]:
             raise InvalidReply("an answer about another key")
         return answer
+
+    def post(self, url: str, body: bytes, seconds: float) -> HttpAnswer:
+        return self.context.http.send("POST", url, data=body, timeout=seconds)
 
     def change(self, path: str, call: Call, amount: int, original: str = "") -> Change:
         answer = self.ask(path, call.remaining(), key=call.key, amount=str(amount), original=original)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
 from gateway.testing.bench import told
 from gateway.testing.far import Outcome
@@ -22,7 +22,7 @@ def must_be(came: Outcome, *kinds: str, what: str) -> None:
         raise Refuted(f"{what} came to {came}, expected {' or '.join(kinds)}")
 
 
-def must_show(effect: dict[str, int], expected: Any, what: str) -> None:
+def must_show(effect: Mapping[str, int], expected: Mapping[str, int], what: str) -> None:
     """Raises :class:`Refuted` if the books show another effect."""
-    if effect != dict(expected):
+    if dict(effect) != dict(expected):
         raise Refuted(f"{what}: the books show {told(effect)} instead of {told(expected)}")

@@ -14,7 +14,7 @@ from gateway.testing.chains import Made
 from gateway.testing.far import Far, Outcome
 from gateway.testing.ladder import Verdict
 from gateway.testing.profile import Missing
-from gateway.testing.proxy import FOREIGN_FAULTS, HTTP_ONLY, NETWORK_FAULTS, Plan
+from gateway.testing.proxy import FOREIGN_FAULTS, HTTP_ONLY, NETWORK_FAULTS, RESENT, Plan
 from gateway.testing.resolver import resolve
 
 RULE = "outcome_classes"
@@ -89,7 +89,9 @@ def check(bench: Bench, hook: str) -> None:
 def _faults(bench: Bench, stage: Stage, hook: str) -> Iterator[Fault]:
     messages = bench.measured[hook].messages
     at = sorted({1, messages} - {0}) if bench.quick and messages else range(1, messages + 1)
-    more = FOREIGN_FAULTS if bench.ground.foreign is not None else {}
+    more = (*FOREIGN_FAULTS,) if bench.ground.foreign is not None else ()
+    if bench.quick and not bench.traits(hook).idempotent:
+        more = (*more, *sorted(RESENT))  # sent again by itself, it acts again
     for name in (*QUICK, *more) if bench.quick else (*NETWORK_FAULTS, *more):
         if name in HTTP_ONLY and not stage.far.line.is_http:
             continue
@@ -188,7 +190,8 @@ def _judged(far: Far, made: Made, came: Outcome, fault: Fault, before: Tally, ef
     traces = far.profile.traces.get(made.hook, ())
     beside = {name: value for name, value in now.items() if name not in traces}
     if not _within(beside, effect) and not _same(beside, effect, fault):
-        return f"answered {came}, and the books show {told(now)} instead of {told(effect)}"
+        again = ": it was sent again by itself, by a retry or a redirect" if fault.name in RESENT else ""
+        return f"answered {came}, and the books show {told(now)} instead of {told(effect)}{again}"
     now = {name: value for name, value in now.items() if name not in traces or name in effect}
     if came.not_sent and now:
         return f"NotSent ({came.text}), and the books show {told(now)}"

@@ -26,7 +26,7 @@ _JOIN_S = 20.0
 
 
 def idempotent(bench: Bench, stage: Stage, hook: str, traits: Traits) -> str:
-    """The same key acts once: again, anew, side by side, while the first is on its way, doubled by the network."""
+    """The same key acts once: again, anew, side by side, while the first is on its way."""
     for how, twice in _WAYS.items():
         request = stage.request()
         far, key = stage.far, stage.far.key()
@@ -36,8 +36,7 @@ def idempotent(bench: Bench, stage: Stage, hook: str, traits: Traits) -> str:
         if second is not None:
             must_be(second, *_ANSWERS[twice is _anew], what=f"the second call with the same key {how}")
     _on_its_way(bench, stage, hook)
-    _duplicated(bench, stage, hook)
-    return "the same key twice, by one and by two processes, in a row, side by side, late and doubled: one effect"
+    return "the same key twice, by one and by two processes, in a row, side by side and late: one effect"
 
 
 def _again(far: Far, hook: str, request: Any, key: str) -> Outcome | None:
@@ -110,21 +109,6 @@ def _on_its_way(bench: Bench, stage: Stage, hook: str) -> None:
     now = moved(before, far.quiet())
     if now or came.kind == "done":
         must_show(now, measured.effect, "the same key sent again while the first request was on its way")
-
-
-def _duplicated(bench: Bench, stage: Stage, hook: str) -> None:
-    """The network doubles a message."""
-    for at in range(1, bench.measured[hook].messages + 1):
-        if not stage.far.line.is_http:
-            return
-        request = stage.request()
-        far = stage.far
-        before = far.quiet()
-        far.line.set(Plan("double", at))
-        made, came = far.change(hook, request)
-        far.line.set(None)
-        far.settled(made, came)
-        must_show(moved(before, far.quiet()), bench.measured[hook].effect, f"message {at} doubled on the way")
 
 
 def tombstone(bench: Bench, stage: Stage, hook: str, traits: Traits) -> str:

@@ -11,7 +11,7 @@ from gateway.domain.traits import Traits
 from gateway.hookspecs import UNDO_HOOKS
 from gateway.testing.bench import Bench, Stage, moved, told
 from gateway.testing.chains import DERIVED, Made, part_of, rest_of
-from gateway.testing.checks import repeats
+from gateway.testing.checks import doubles, repeats
 from gateway.testing.checks.claims import NotShown, Refuted, must_be, must_show
 from gateway.testing.ladder import Verdict
 from gateway.testing.profile import Missing
@@ -217,6 +217,7 @@ _TRIALS: tuple[tuple[str, Callable[[Bench, str, Traits], bool], Trial], ...] = (
     ("queryable", lambda bench, hook, traits: any(h.endswith("_query") for h in _family(bench, hook)), _queryable),
     ("reversible", _undo_there, _reversible),
     ("idempotent", lambda bench, hook, traits: traits.idempotent, repeats.idempotent),
+    ("doubled", doubles.possible, doubles.doubled),
     ("tombstone", lambda bench, hook, traits: traits.tombstone, repeats.tombstone),
     ("partial", lambda bench, hook, traits: True, _partial),
     ("reserve_ttl_s", lambda bench, hook, traits: traits.reserve_ttl_s is not None, _reserve_ttl),
