@@ -15,6 +15,7 @@ from gateway.runtime import config_schema as forms
 from gateway.runtime import discover
 from gateway.runtime.gateway_config import EvidenceConfig, Limits, Server, Timings, Webhooks
 from gateway.runtime.merchant import ConnectionConfig, Counter, Merchant, Policy, Pricing, Route, Store
+from gateway.runtime.messages import MessageRule, Messages
 from gateway.sdk import PathField, SecretField
 
 TEXTS = Path(__file__).with_name("settings_texts.toml")
@@ -40,6 +41,8 @@ TABLES: dict[str, tuple[str, type[Schema], type | None]] = {
     "points_earn": ("[pricing.points.earn]", forms.PointsEarnForm, None),
     "pricing_store": ("[pricing.stores.ID]", forms.StorePricingForm, None),
     "policy": ("[policy]", forms.PolicyForm, Policy),
+    "messages": ("[messages]", forms.MessagesForm, Messages),
+    "messages_on": ("[[messages.on]]", forms.MessageRuleForm, MessageRule),
 }
 IN_GATEWAY = ("server", "database", "plugins", "engine", "limits", "webhooks", "evidence", "payment_codes")
 IN_MERCHANT = (
@@ -53,6 +56,8 @@ IN_MERCHANT = (
     "points_earn",
     "pricing_store",
     "policy",
+    "messages",
+    "messages_on",
 )
 
 _TYPES: dict[type, str] = {

@@ -12,6 +12,9 @@ from flask import Flask
 from gateway.api import install_api
 from gateway.api.parts import Parts
 from gateway.backoffice.campaigns import pin_campaigns
+from gateway.backoffice.messages.sending import Sending
+from gateway.backoffice.messages.taking import RECEIVER, Taking
+from gateway.engine.addresses import Addresses
 from gateway.engine.caller import RuntimeCaller
 from gateway.engine.checkouts import Checkouts
 from gateway.engine.clock import SteadyClock
@@ -74,13 +77,14 @@ def build_engine(config: GatewayConfig, discovery: Discovery, database: Database
     caller = RuntimeCaller(runtime, clock)
     engine = Engine(runtime, database, caller, clock, ids, timing_of(config))
     master = MasterKey(config.data / "master.key", config.server.master_key)
+    engine.addresses = Addresses(lambda: master.derive("members-addresses"))
     engine.sealer.use(lambda: master.derive("audit-chain"), config.data / "audit-heads.json")
     note_configurations(database, ids, config.merchants.values(), clock.now())
     engine.worker.chores.append(Keeper(database, clock, caller.late, config.evidence.keep_days).keep)
     relay = Relay(database, clock, ids, master, config.webhooks)
     relay.sealer = engine.sealer
-    told = discovery.listeners().items()
-    listeners = tuple(PluginReceiver(*each, database, clock, ids, config.plugin_events) for each in told)
+    listens = discovery.listeners().items()
+    listeners = tuple(PluginReceiver(*each, database, clock, ids, config.plugin_events) for each in listens)
     relay.inside |= {each.id: None for each in listeners}
     engine.worker.chores.append(partial(updown.look, runtime))
     engine.worker.chores.append(clock.look)
@@ -102,8 +106,17 @@ def build_engine(config: GatewayConfig, discovery: Discovery, database: Database
         endpoints=Endpoints(database, clock, ids, master, config.webhooks),
         relay=relay,
         listeners=listeners,
+        messages=_messages(engine, relay, config),
         updown=updown,
     )
+
+
+def _messages(engine: Engine, relay: Relay, config: GatewayConfig) -> Sending | None:
+    """What sends messages to members; nothing where no merchant wants any."""
+    if not any(merchant.messages.on for merchant in config.merchants.values()):
+        return None
+    relay.inside[RECEIVER] = Taking(engine)
+    return Sending(engine, config.evidence.keep_days)
 
 
 def open_migrated(config: GatewayConfig, discovery: Discovery) -> Database:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field
 
+from gateway.backoffice.messages.sending import THREADS, Sending
 from gateway.engine.caller import RuntimeCaller
 from gateway.engine.checkouts import Checkouts
 from gateway.engine.clock import SteadyClock
@@ -42,6 +43,7 @@ class Parts:
     endpoints: Endpoints
     relay: Relay
     listeners: tuple[PluginReceiver, ...]
+    messages: Sending | None
     updown: UpDown
     _recovery: Recovery | None = None
     _sending: tuple[RelayService, ...] = ()
@@ -62,10 +64,11 @@ class Parts:
                 self._recovery = recovery
 
     def _services(self) -> tuple[RelayService, ...]:
-        """The relay, and for each plugin that hears of events threads of its own."""
+        """The relay, and threads of their own for each plugin that hears of events, and for messages to members."""
         every = self.config.webhooks.every_s
         listeners = [RelayService(each, every, f"plugin {each.name}", threads=1) for each in self.listeners]
-        return (RelayService(self.relay, every), *listeners)
+        messages = [RelayService(self.messages, every, "messages", THREADS)] if self.messages is not None else []
+        return (RelayService(self.relay, every), *listeners, *messages)
 
     @property
     def recovering(self) -> bool:

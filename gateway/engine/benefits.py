@@ -33,6 +33,7 @@ class Benefits:
     def member(self, priced: Priced, request: dict[str, Any]) -> None:
         """Find the member, and what it has."""
         if request.get("member"):
+            priced.identity = request["member"]
             self._find_member(priced, request["member"])
         if priced.member is not None:
             _describe_member(priced)

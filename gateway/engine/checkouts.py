@@ -207,6 +207,7 @@ class Checkouts:
             "tenders": planner.tenders,
             "legs": [leg.to_json() for leg in planner.legs],
             "member": {"ref": member.ref, "tier": member.tier} if member else None,
+            **self.engine.addresses.kept(priced.merchant, priced.identity, member),
             "session_id": priced.session_id,
             **({"left_out": priced.left_out} if priced.left_out else {}),
             **({"policy": said} if (said := policy_of(priced.merchant.policy)) else {}),

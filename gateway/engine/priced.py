@@ -23,6 +23,8 @@ class Priced:
     document: dict[str, Any]
     quote: dict[str, Any] = field(default_factory=dict)
     lines: list[dict[str, Any]] = field(default_factory=list)
+    #: How the member was named: ``type`` and ``value``.
+    identity: dict[str, str] | None = field(default=None, repr=False)
     member: Member | None = None
     member_connection: Connection | None = None
     coupons: dict[str, tuple[Coupon, Connection]] = field(default_factory=dict)

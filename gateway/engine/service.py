@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from gateway.engine import crash
+from gateway.engine.addresses import Addresses
 from gateway.engine.campaigns import CampaignBook, Campaigns
 from gateway.engine.driver import Driver, Duplicate, Lost, Refused, Work
 from gateway.engine.model import TERMINAL, Json, Kind, Op, Saga, State, Timing
@@ -76,6 +77,7 @@ class Engine:
         self.sealer = Sealer(journal, clock)
         self.worker.chores.append(self.sealer.seal)
         self.campaign_book = CampaignBook(journal, clock)
+        self.addresses = Addresses()
 
     # --- small words -------------------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@
 
 A merchant's file holds ``[merchant]``, ``[[stores]]``, ``[connections.NAME]`` with ``[connections.NAME.settings]``
 (checked by the adapter's own schema, secrets by reference, paths from the file's folder), ``[[routes]]``,
-``[pricing]``, ``[policy]`` and ``[[payment_codes]]``.
+``[pricing]``, ``[policy]``, ``[messages]`` and ``[[payment_codes]]``.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def _merchant(
     file: Path, checked: dict[str, Any], connections: dict[str, ConnectionConfig], ranges: tuple[CodeRange, ...]
 ) -> Merchant:
     stores = {store.id: store for store in checked.get("stores", [])}
-    rest = {name: checked[name] for name in ("pricing", "policy") if name in checked}
+    rest = {name: checked[name] for name in ("pricing", "policy", "messages") if name in checked}
     return Merchant(
         **checked["merchant"],
         **rest,

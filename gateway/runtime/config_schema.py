@@ -30,6 +30,7 @@ from gateway.runtime.config_fields import (
 )
 from gateway.runtime.gateway_config import EvidenceConfig, Limits, PluginEvents, Server, Timings, Webhooks
 from gateway.runtime.merchant import Counter, Policy, Pricing, Route, Store, StorePricing
+from gateway.runtime.messages import EVENTS, LANGUAGES, MessageRule, Messages, wrong_in
 from gateway.runtime.payment_codes import CodeRange
 from gateway.runtime.when_down import refusal
 from gateway.sdk import PathField, SecretField
@@ -216,6 +217,44 @@ class PolicyForm(Form):
             raise ValidationError(f"must not be above reserve_ttl_s, {longest}", "close_after_s")
 
 
+class MessageRuleForm(Form):
+    makes = MessageRule
+    event = fields.String(required=True, validate=validate.OneOf(EVENTS, error="expected one of: {choices}"))
+    template = fields.String(required=True, validate=NOT_EMPTY)
+    stores = Texts()
+    texts = fields.Dict(
+        keys=fields.String(validate=validate.OneOf(LANGUAGES, error="expected one of: {choices}")),
+        values=fields.Dict(keys=fields.String(validate=NOT_EMPTY), values=fields.String(validate=NOT_EMPTY)),
+    )
+
+    @validates_schema
+    def texts_can_be_filled_in(self, data: dict[str, Any], **kwargs: Any) -> None:
+        """A text names facts that a message has."""
+        wrong = {
+            language: {name: [said] for name, text in texts.items() if (said := wrong_in(text))}
+            for language, texts in data.get("texts", {}).items()
+        }
+        if any(wrong.values()):
+            raise ValidationError({"texts": {language: found for language, found in wrong.items() if found}})
+
+
+class MessagesForm(Form):
+    """The table ``[messages]``."""
+
+    language = fields.String(validate=validate.OneOf(LANGUAGES, error="expected one of: {choices}"))
+    expire_s = Seconds(validate=ABOVE_0)
+    on = fields.List(fields.Nested(MessageRuleForm))
+
+    @validates_schema
+    def once(self, data: dict[str, Any], **kwargs: Any) -> None:
+        """One message of a template an event."""
+        _once("on", [f"{rule.event} with {rule.template}" for rule in data.get("on", ())])
+
+    @post_load
+    def make(self, data: dict[str, Any], **kwargs: Any) -> Messages:
+        return Messages(**(data | {"on": tuple(data.get("on", ()))}))
+
+
 class MerchantForm(Form):
     """The table ``[merchant]``."""
 
@@ -238,6 +277,7 @@ class MerchantFile(Form):
     routes = fields.List(fields.Nested(RouteForm))
     pricing = fields.Nested(PricingForm)
     policy = fields.Nested(PolicyForm)
+    messages = fields.Nested(MessagesForm)
     payment_codes = fields.List(fields.Nested(CodeRangeForm))
 
     @validates_schema

@@ -18,6 +18,7 @@ def cross_check(merchant: Merchant, adapters: Mapping[str, type[Adapter]]) -> li
         lambda: _connections(merchant, adapters),
         lambda: _routes(merchant, adapters),
         lambda: _pricing_stores(merchant),
+        lambda: _messages(merchant),
     )
     return [found for check in checks for found in check()]
 
@@ -68,3 +69,20 @@ def _pricing_stores(merchant: Merchant) -> Found:
     for store in merchant.pricing.stores:
         if store not in merchant.stores:
             yield f"pricing.stores.{store}", "there is no such store"
+
+
+def _messages(merchant: Merchant) -> Found:
+    """Each message has a connection that sends it in each of its stores, and that knows its template."""
+    for index, rule in enumerate(merchant.messages.on):
+        path = f"messages.on[{index}]"
+        for store in rule.stores:
+            if store not in merchant.stores:
+                yield f"{path}.stores", f"no store {store!r}; there are: {', '.join(merchant.stores) or 'none'}"
+        told = {merchant.matching("messages", store_id=store)[:1] for store in rule.stores or merchant.stores or ("",)}
+        if () in told:
+            yield path, 'no connection sends it: a [[routes]] with family = "messages" is missing'
+        for name in {name for names in told for name in names if name in merchant.connections}:
+            templates = merchant.connections[name].settings.get("templates")
+            if isinstance(templates, Mapping) and rule.template not in templates:
+                text = f"connection {name!r} has no template {rule.template!r}; there are: {', '.join(templates)}"
+                yield f"{path}.template", text

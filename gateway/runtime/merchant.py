@@ -10,6 +10,7 @@ from re import Pattern
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
+from gateway.runtime.messages import Messages
 from gateway.runtime.payment_codes import DEFAULT_RANGES, CodeRange, channel_of
 from gateway.runtime.when_down import CHOICES, Choice
 from gateway.sdk.adapter import DEFAULT_TIMEZONE
@@ -187,6 +188,7 @@ class Merchant:
     routes: tuple[Route, ...] = ()
     pricing: Pricing = Pricing()
     policy: Policy = Policy()
+    messages: Messages = field(default_factory=Messages)
     payment_codes: tuple[CodeRange, ...] = DEFAULT_RANGES
     file: Path = Path()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.store import audit, connections, frames, keys, webhooks
+from gateway.store import audit, connections, frames, keys, messages, webhooks
 
 JOURNAL = """
 CREATE TABLE sagas (
@@ -135,4 +135,5 @@ MIGRATIONS: tuple[tuple[str, str], ...] = (
     ("0007-chain", audit.SCHEMA),
     ("0008-signed-keys", keys.SIGNED),
     ("0009-connection-states", connections.SCHEMA),
+    ("0010-messages", messages.SCHEMA),
 )

@@ -37,8 +37,8 @@ ATTEMPTS = Counter("gateway_webhook_attempts", "Tries to deliver an event, by wh
 LEASE_TIMES = 4
 #: Deliveries under way to one endpoint, over all processes; one that fails again and again is asked one at a time.
 PARALLEL, FAILING_AFTER = 6, 3
-#: Events taken from the feed at once.
-BATCH = 200
+#: Events taken from the feed at once, and how often for one receiver before the others have their turn.
+BATCH, BATCHES_MOST = 200, 10
 #: A pause is shortened by up to this share, so that what failed together does not come back together.
 JITTER = 0.05
 
@@ -95,9 +95,12 @@ class Relay:
         behind = self._database.read(webhooks.behind_the_feed)
         mine = [each for each in behind if each in self.inside or each.startswith(PLATFORMS)]
         for receiver in mine:
-            after = self._database.tx(lambda tx, receiver=receiver: self._take(tx, receiver))  # type: ignore[misc]
-            if after is not None:
-                after()
+            for _ in range(BATCHES_MOST):
+                seen, after = self._database.tx(lambda tx, receiver=receiver: self._take(tx, receiver))  # type: ignore[misc]
+                if after is not None:
+                    after()
+                if seen < BATCH:
+                    break
         return len(mine)
 
     def _register(self) -> None:
@@ -109,19 +112,19 @@ class Relay:
             self._database.tx(lambda tx, receiver=receiver: webhooks.insert_receiver(tx, receiver, now))  # type: ignore[misc]
         self._registered = True
 
-    def _take(self, tx: Tx, endpoint_id: str) -> After | None:
-        """Take what is new for a receiver; what is to be done when that stands."""
+    def _take(self, tx: Tx, endpoint_id: str) -> tuple[int, After | None]:
+        """Take what is new for a receiver: how many events it looked at, and what is to be done when that stands."""
         webhooks.lock(tx, endpoint_id)
         row = webhooks.endpoint(tx, endpoint_id)
         if row is None or row["state"] != "enabled":
-            return None
+            return 0, None
         seen = events_after(tx, row["position"], None, None, BATCH)
         if not seen:
-            return None
-        last, taker = seen[-1]["position"], self.inside.get(endpoint_id)
+            return 0, None
+        count, last, taker = len(seen), seen[-1]["position"], self.inside.get(endpoint_id)
         if taker is not None:
             webhooks.move_on(tx, endpoint_id, row["position"], last)
-            return taker(tx, seen)
+            return count, taker(tx, seen)
         stores = _names(row["stores"])
         if stores is not None:
             found = events_after(tx, row["position"], None, stores, BATCH)
@@ -129,7 +132,7 @@ class Relay:
         merchants, types = _names(row["merchants"]), json.loads(row["event_types"])
         wanted = [each for each in seen if (merchants is None or each["merchant"] in merchants) and _is_of(each, types)]
         webhooks.add_deliveries(tx, endpoint_id, wanted, row["position"], last, self._clock.now())
-        return None
+        return count, None
 
     # --- deliveries --------------------------------------------------------------------------------------------------
 
