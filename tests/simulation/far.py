@@ -101,6 +101,7 @@ class FarSystem:
     deposits: Counter[str] = field(default_factory=Counter)
     answers: dict[str, Change] = field(default_factory=dict)
     blocked: set[str] = field(default_factory=set)
+    denied: set[str] = field(default_factory=set)  # charges that were said, when asked, not to have been paid
     sends: dict[str, int] = field(default_factory=dict)
     due: dict[str, int] = field(default_factory=dict)
     faults: Counter[str] = field(default_factory=Counter)
@@ -155,7 +156,7 @@ class FarSystem:
             charge.pending = True
             return Pending(ref=key)
         charge.paid = True
-        self.watch(saga, "charged")
+        self.watch(saga, "denied and charged" if key in self.denied else "charged")
         return Done(ref=key, amount=request.amount)
 
     def _payment_capture(self, key: str, request: Any, saga: str, now: int) -> Change:
@@ -348,7 +349,10 @@ class FarSystem:
             return NotFound(final=key in self.blocked)
         if charge.paid:
             return Done(ref=key, amount=charge.net)
-        return Pending(ref=key) if charge.pending else Declined(code="not-paid")
+        if charge.pending:
+            return Pending(ref=key)
+        self.denied.add(key)
+        return Declined(code="not-paid")
 
 
 _VERBS = {

@@ -24,6 +24,7 @@ EARLIER = {
 #: The same, with deposits, split bills and others' codes.
 REGRESSIONS = {
     701020: "a copy of a refused charge was accepted while the goods were on their way back, and given back later",
+    5064930: "the same, between the channel's denial and the commit that lets the goods go",
 }
 #: Bugs that need a rare coincidence: from which seed to look for them. All others show within a few hundred worlds.
 LOOK_FROM: dict[str, int] = {"all-locks-go": 180}

@@ -67,7 +67,8 @@ class Watch(Books):
         if not row:
             return
         state = row[0]["state"]
-        if what == "charged" and state == "undoing":  # a copy of a refused request; by then its channel had denied it
+        # A copy of a refused request, whose channel had denied it: nothing could have waited for that.
+        if what == "denied and charged" or (what == "charged" and state == "undoing"):
             self.late_money.add(saga_id)
         alone = '"replaced"' in row[0]["progress"]  # a tender that failed lets its own hold go; another one is awaited
         ended = state in ("failed", "cancelled", "completed") or saga_id in self.late_money
