@@ -7,14 +7,13 @@ of it is told all the same; that nothing of the adapter's own sends twice is wha
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from gateway.domain.traits import Traits
 from gateway.testing.bench import Bench, Stage, Tally, moved, told
 from gateway.testing.chains import part_of, rest_of
-from gateway.testing.checks.claims import must_be, must_show
+from gateway.testing.checks.claims import Refuted, must_be, must_show
 from gateway.testing.far import Far, Outcome
 from gateway.testing.ladder import Verdict
 from gateway.testing.proxy import Plan
@@ -52,24 +51,23 @@ def doubled(bench: Bench, stage: Stage, hook: str, traits: Traits) -> str | None
         if traits.idempotent:
             must_show(now, effect, str(way))
             must_be(came, "done", "pending", "unknown", what=f"the answer with {way}")
-        elif now != dict(effect):
+        elif came.kind == "done" and not now:
+            raise Refuted(f"{way}: done, and the books show nothing")
+        elif now and now != dict(effect):
             acted = f"{way}: the books show {told(now)}"
     if acted:
         bench.report.add("traits_proved", Verdict.UNCLAIMED, hook, "doubled", f"not idempotent: {acted}")
     if acted or not tried:
         return None
     parts = _parts(bench, stage, hook) if traits.idempotent and traits.partial else ""
-    return f"{tried} times doubled{parts}: one effect"
+    return f"{tried} times doubled{parts}: never more than one effect"
 
 
-def _ways(bench: Bench, far: Far, hook: str) -> Iterator[Doubling]:
+def _ways(bench: Bench, far: Far, hook: str) -> list[Doubling]:
     messages = bench.measured[hook].messages
     numbers = sorted({1, messages} - {0}) if bench.quick else range(1, messages + 1)
-    for at in numbers:
-        yield Doubling("double", at)
-        yield Doubling("double_first", at)
-    if "duplicate" in far.knows:
-        yield Doubling("duplicate")
+    found = [Doubling(plan, at) for at in numbers for plan in ("double", "double_first")]
+    return [*found, Doubling("duplicate")] if "duplicate" in far.knows else found
 
 
 def _struck(far: Far, hook: str, request: Any, way: Doubling) -> tuple[Outcome, Tally] | None:

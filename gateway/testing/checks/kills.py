@@ -42,7 +42,7 @@ Kill = Callable[[Far, Job, Host], None]
 
 def _moments(bench: Bench, stage: Stage, hook: str) -> list[tuple[str, Kill]]:
     messages = bench.measured[hook].messages
-    if messages and bench.ground.foreign is not None:
+    if messages:
         messages = max(messages, _messages(bench, stage, hook))
     if messages:
         numbers = sorted({1, messages}) if bench.quick else range(1, messages + 1)
