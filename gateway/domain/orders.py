@@ -180,6 +180,9 @@ class OrderPost:
     """Book the paid sale into the till: lines, tenders, the matrix between them. It is asked for after the money.
 
     Σ lines' net + Σ fees − points − rounding = payable = Σ tenders.
+
+    ``holds`` are the holds of goods and slots that this same connection gave for the sale and that stand: a system that
+    keeps what it holds in a cart of its own finds it by them.
     """
 
     order_no: str
@@ -199,6 +202,7 @@ class OrderPost:
     bills: tuple[BillRef, ...] = ()
     session_id: str = ""
     member_ref: str = ""
+    holds: tuple[Original, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

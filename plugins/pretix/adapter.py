@@ -94,7 +94,7 @@ class PretixAdapter(Adapter):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         notes = Notes(context.store)
-        self._stock, self._sales = Stock(context, notes), Sales(context, notes)
+        self._stock, self._sales = Stock(context), Sales(context, notes)
         self._vouchers, self._cards = Vouchers(context, notes), Cards(context, notes)
         self._members, self._redemptions = Members(context), Redemptions(context, notes)
 

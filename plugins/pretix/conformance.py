@@ -139,10 +139,9 @@ class PretixProfile(Profile):
     def order_post(self, far: Far) -> OrderPost:
         """A sale of two tickets that are held."""
         held = self.stock_reserve(far)
-        far.do("stock_reserve", held)
-        return self._sale(far, held.order_no, FILM)
+        return self._sale(far, held.order_no, FILM, far.do("stock_reserve", held).original)
 
-    def _sale(self, far: Far, order_no: str, showing: str) -> OrderPost:
+    def _sale(self, far: Far, order_no: str, showing: str, *holds: Original) -> OrderPost:
         line = OrderLine(
             line_id="1", sku=_cinema(far).sku(showing), name="流浪地球", quantity=Decimal(2), unit_amount=PRICE,
             gross_amount=2 * PRICE, discount_amount=1, net_amount=2 * PRICE - 1,
@@ -151,6 +150,7 @@ class PretixProfile(Profile):
         return OrderPost(
             order_no=order_no, site=far.site(), currency="CNY", lines=(line,), tenders=(tender,), splits=(),
             gross_amount=line.gross_amount, discount_amount=1, payable_amount=line.net_amount, sold_at=far.now(),
+            holds=holds,
         )  # fmt: skip
 
     def notice_read(self, far: Far) -> Any:

@@ -1,7 +1,6 @@
-"""What the adapter must remember itself: which cart an order's goods lie in, and what a return took out.
+"""What the adapter must remember itself: what a return took out, and on what was booked on a day.
 
-The request of a sale names the order, but not the holds made for it; the request of a return names lines, while pretix
-wants to know which pieces.
+The request of a return names lines, while pretix wants to know which pieces.
 """
 
 from __future__ import annotations
@@ -17,21 +16,6 @@ class Notes:
 
     def __init__(self, store: KeyValue) -> None:
         self._store = store
-
-    def put_cart(self, order_no: str, key: str) -> None:
-        """Remember, before the hold is sent, that an order's goods may lie in this key's cart."""
-        name = f"cart/{order_no}"
-        keys = self._store.get(name) or []
-        if key not in keys:
-            self._store.put(name, [*keys, key])
-
-    def carts(self, order_no: str) -> list[str]:
-        """The keys of the carts of an order."""
-        return [str(key) for key in self._store.get(f"cart/{order_no}") or []]
-
-    def forget_carts(self, order_no: str) -> None:
-        """The order was posted: its carts are used up."""
-        self._store.delete(f"cart/{order_no}")
 
     def plan_return(self, key: str, pieces: Sequence[int]) -> list[int]:
         """The pieces that this return takes out: those chosen at its first attempt."""

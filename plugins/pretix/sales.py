@@ -59,7 +59,6 @@ class Sales:
             raise OutcomeUnknown(f"the order {code} is not there, or not ours")
         if found.total != request.payable_amount or found.status not in (p.PAID, p.CANCELED):
             raise OutcomeUnknown(f"the order {code} comes to {found.total} and not to {request.payable_amount}")
-        self._notes.forget_carts(request.order_no)
         return self._done(found, replayed=earlier is not None)
 
     def _send(self, talk: Talk, body: Mapping[str, Any], request: OrderPost, call: Call) -> Declined | None:
@@ -85,7 +84,7 @@ class Sales:
             "sales_channel": settings["sales_channel"], "positions": list(_positions(request.lines)),
             "fees": list(_fees(request)), "payment_date": request.sold_at.isoformat(),
             "payment_provider": None if free else settings["payment_provider"],
-            "consume_carts": [p.cart_id(cart) for cart in self._notes.carts(request.order_no)],
+            "consume_carts": [p.cart_id(hold.key) for hold in request.holds],
             **({"customer": request.member_ref} if request.member_ref else {}),
             "api_meta": _meta(request, key),
         }  # fmt: skip

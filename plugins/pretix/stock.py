@@ -30,14 +30,13 @@ from gateway.sdk import (
 from plugins.pretix import holding, mapping
 from plugins.pretix import protocol as p
 from plugins.pretix.client import Talk
-from plugins.pretix.notes import Notes
 
 
 class Stock:
     """The stock of one event."""
 
-    def __init__(self, context: Context, notes: Notes) -> None:
-        self._context, self._notes = context, notes
+    def __init__(self, context: Context) -> None:
+        self._context = context
         self._store = context.settings["store_id"]
 
     # -------------------------------------------------------------- looking
@@ -87,7 +86,6 @@ class Stock:
         now = self._context.clock()
         expires = now + timedelta(seconds=request.ttl_s + self._context.settings["grace_s"])
         wanted = self._positions(request.items, call.key, expires)
-        self._notes.put_cart(request.order_no, call.key)
         return holding.reserve(talk, call.key, wanted, call, now, DeclineReason.OUT_OF_STOCK)
 
     def confirm(self, talk: Talk, request: StockHeld, call: Call) -> Change:

@@ -6,6 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from gateway.domain import orders, payments
+from gateway.domain.common import Original
 from gateway.engine.model import Json, Op, OpState, Phase
 from gateway.engine.requests.parts import Parts, moment, tenders_of
 from gateway.engine.retender import quote_in_force
@@ -63,7 +64,14 @@ class Orders(Parts):
             bills=self._bills(),
             session_id=self._session_id(),
             member_ref=(doc.get("member") or {}).get("ref", ""),
+            holds=self._holds(),
         )
+
+    def _holds(self) -> tuple[Original, ...]:
+        """What the till's own connection holds for the sale."""
+        here = {leg.name for leg in self.saga.legs() if leg.connection == self.leg.connection}
+        held = (op for op in self.ops if op.leg in here and op.hook == "stock_reserve" and op.state is OpState.OK)
+        return tuple(self.as_original(op) for op in held)
 
     def order_void(self) -> orders.OrderVoid:
         return orders.OrderVoid(

@@ -120,12 +120,14 @@ def line(sku: str, count: int, net: int, line_id: str = "1") -> OrderLine:
     )  # fmt: skip
 
 
-def sale(*lines: OrderLine, order_no: str = "", method: Method = Method.CASH) -> OrderPost:
+def sale(*lines: OrderLine, order_no: str = "", method: Method = Method.CASH, held: str = "") -> OrderPost:
+    """A paid sale; ``held`` is the key of the hold that it uses up."""
     net = sum(each.net_amount for each in lines)
     return OrderPost(
         order_no=order_no or key(), site=SITE, currency="CNY", lines=lines,
         tenders=(TenderLine(tender_id="t1", method=method, amount=net),), splits=(), gross_amount=net,
         discount_amount=0, payable_amount=net, sold_at=datetime.now(UTC),
+        holds=(original(held),) if held else (),
     )  # fmt: skip
 
 

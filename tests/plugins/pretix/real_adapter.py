@@ -100,7 +100,7 @@ def test_more_than_is_left_holds_nothing(house: House, cinema: Cinema) -> None:
 def test_a_sale_uses_the_hold_and_is_posted_once(house: House, cinema: Cinema) -> None:
     request, made, posted = house.reserve("three", 3), key(), key()
     house.adapter.stock_reserve(request, call(made))
-    order = sale(line(cinema.sku("three"), 3, 10_000), order_no=request.order_no)
+    order = sale(line(cinema.sku("three"), 3, 10_000), order_no=request.order_no, held=made)
     first = house.adapter.order_post(order, call(posted))
     assert isinstance(first, Done) and first.amount == 10_000
     assert cinema.left("three") == 2, "held three, sold the same three"

@@ -149,7 +149,7 @@ def test_killed_in_the_middle_of_a_sale_it_is_sold_once_or_not_at_all(
     for wait in (0.02, 0.15, 0.4):
         request, made, posted = house.reserve("nine"), key(), key()
         assert isinstance(house.adapter.stock_reserve(request, call(made)), Done)
-        order = sale(line(cinema.sku("nine"), 1, 4500), order_no=request.order_no)
+        order = sale(line(cinema.sku("nine"), 1, 4500), order_no=request.order_no, held=made)
         with ThreadPoolExecutor(1) as pool:
             sent = pool.submit(together, 1, lambda _: house.adapter.order_post(order, call(posted)))  # noqa: B023
             time.sleep(wait)
