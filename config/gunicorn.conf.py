@@ -46,9 +46,11 @@ from gateway.store.errors import StorageError  # noqa: E402
 _server = read_gateway(FILE).server
 
 bind = f"{_server.host}:{_server.port}"
-worker_class = "gateway.api.worker.Worker"  # threads, and a limit to how long a request may take to arrive
+worker_class = "gateway.api.worker.Worker"  # threads, none of which waits for a client
 workers = _server.workers
 threads = _server.threads
+# Half of the files that a process may open: the rest is for the database and the systems.
+worker_connections = max(threads + 8, min(1000, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2))
 preload_app = False  # connections and threads are made after fork
 control_socket_disable = True
 timeout = 60

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flask import Flask, Response
+from flask.globals import request_ctx
 
 from gateway.api import (
     callbacks,
@@ -21,6 +22,7 @@ from gateway.api import (
     timeline,
     webhooks,
 )
+from gateway.api.arrivals import ARRIVALS, LEAVE_S
 from gateway.api.parts import Parts
 from gateway.api.shares import Shares
 
@@ -45,6 +47,7 @@ def install_api(app: Flask, parts: Parts) -> None:
 
 
 def _finish(response: Response) -> Response:
+    ARRIVALS.begin(request_ctx.request.environ.get("gunicorn.socket"), LEAVE_S)
     if isinstance(response, serving.Ready):
         return response
     response.headers["X-Request-Id"] = problems.request_id()
