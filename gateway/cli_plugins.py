@@ -104,7 +104,8 @@ def check(names: tuple[str, ...], quick: bool, as_json: bool, badge: Path | None
     help="payments, membership, coupons, stock, orders, messages; may be given several times",
 )
 @click.option("--with", "parts", multiple=True, help="of membership: points-holds, value; several times or with commas")
-@click.option("--transport", help="http, soap, tcp, database, files, iso8583")
+@click.option("--transport", help="http, xml, soap, tcp, database, files, iso8583")
+@click.option("--charset", help="of xml: gb18030 (if nothing is said), gbk, big5, utf-8")
 @click.option(
     "--to",
     "folder",
@@ -113,21 +114,32 @@ def check(names: tuple[str, ...], quick: bool, as_json: bool, badge: Path | None
     show_default=True,
     help="where the package's folder is made",
 )
-def new(name: str, families: tuple[str, ...], parts: tuple[str, ...], transport: str | None, folder: Path) -> None:
+def new(
+    name: str,
+    families: tuple[str, ...],
+    parts: tuple[str, ...],
+    transport: str | None,
+    charset: str | None,
+    folder: Path,
+) -> None:
     """Write a package that installs: an adapter that works, the system beside it as a simulator, tests, a grade.
 
     What is not given as an option is asked. Its protocol is made up; its tests list what is left to fill in.
     """
     from gateway.testing.scaffold import FAMILIES, NoSuchPlugin, Wanted, sensible, write
-    from gateway.testing.scaffold.families import TRANSPORTS
+    from gateway.testing.scaffold.families import CHARSETS, TRANSPORTS
 
-    transport = transport or click.prompt("How is the system reached", type=click.Choice(list(TRANSPORTS)))
+    if not transport:
+        transport = click.prompt("How is the system reached", type=click.Choice(list(TRANSPORTS)))
+        if transport == "xml" and not charset:
+            kinds = click.Choice(CHARSETS)
+            charset = click.prompt("What are its documents written in", type=kinds, default=CHARSETS[0])
     if not families:
         there = sensible(transport) if transport in TRANSPORTS else FAMILIES
         told = click.prompt(f"What does it keep ({', '.join(there)}; several with commas)", default=there[0])
         families = _split((told,))
     try:
-        wanted = Wanted(name, tuple(dict.fromkeys(families)), transport, _split(parts))
+        wanted = Wanted(name, tuple(dict.fromkeys(families)), str(transport), _split(parts), charset or "")
         written = write(wanted, folder)
     except NoSuchPlugin as error:
         raise click.UsageError(str(error)) from None

@@ -90,7 +90,7 @@ def test_what_cannot_be_written_says_why(tmp_path: Path) -> None:
         ("Shop 1", ("orders",), "http", "is no name"),
         ("shop", ("payments",), "files", "stock, orders"),
         ("shop", (), "http", "name a family"),
-        ("shop", ("orders",), "telex", "http, soap"),
+        ("shop", ("orders",), "telex", "http, xml, soap"),
     ):
         with pytest.raises(NoSuchPlugin, match=why):
             Wanted(name, families, transport)
@@ -110,6 +110,27 @@ def test_the_command_asks_for_what_was_not_said(tmp_path: Path) -> None:
     assert said.exit_code == 0, said.output
     text = (tmp_path / "asked-shop/src/asked_shop/adapter.py").read_text(encoding="utf-8")
     assert "def order_post" in text and "def stock_reserve" in text and "Line(" not in text
+
+
+def test_the_charset_of_xml_is_asked_and_written(tmp_path: Path) -> None:
+    """A system that declares GB18030 and is answered in UTF-8 shows its members rubbish, or refuses."""
+    from click.testing import CliRunner
+
+    from gateway.cli_plugins import plugins
+
+    said = CliRunner().invoke(plugins, ["new", "asked-xml", "--to", str(tmp_path)], input="xml\nbig5\nstock\n")
+    assert said.exit_code == 0, said.output
+    text = (tmp_path / "asked-xml/src/asked_xml/protocol.py").read_text(encoding="utf-8")
+    assert 'CHARSET = "big5"' in text
+    write(Wanted("told-xml", ("stock",), "xml"), tmp_path)
+    found: dict[str, Any] = {}
+    exec((tmp_path / "told-xml/src/told_xml/protocol.py").read_text(encoding="utf-8"), found)
+    raw = found["encode_request"]("hold", "T1", {"subject": "龍鬚糖 & €"})
+    assert raw.startswith(b'<?xml version="1.0" encoding="gb18030"?>') and "龍鬚糖".encode("gb18030") in raw
+    assert found["decode_request"](raw) == ("hold", "T1", {"subject": "龍鬚糖 & €"})
+    for transport, charset in (("http", "gbk"), ("xml", "latin-1")):
+        with pytest.raises(NoSuchPlugin, match="asked of xml only; there are: gb18030"):
+            Wanted("shop", ("orders",), transport, (), charset)
 
 
 @pytest.mark.timeout(60)
@@ -183,7 +204,7 @@ def _open(wanted: Wanted, folder: Path, port: int, simulator: Any, adapter: type
 
 def _settings(wanted: Wanted, port: int) -> str:
     match wanted.transport:
-        case "http" | "soap":
+        case "http" | "soap" | "xml":
             return 'url = "http://<it.system>"\npassword = "env:SCAFFOLD_PASSWORD"'
         case "files":
             return 'inbox = "<it.inbox>"\noutbox = "<it.outbox>"'

@@ -12,6 +12,7 @@ FAMILIES = ("payments", "membership", "coupons", "stock", "orders", "messages")
 #: What each transport is in words, and the families that make sense over it.
 TRANSPORTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "http": ("HTTP and JSON", FAMILIES),
+    "xml": ("XML over HTTP, with a token that runs out", FAMILIES),
     "soap": ("SOAP", FAMILIES),
     "tcp": ("TCP frames", FAMILIES),
     "database": ("a shared database", ("membership", "coupons", "stock", "orders", "messages")),
@@ -21,7 +22,9 @@ TRANSPORTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
 #: What a family may have beside it, if it is asked for.
 PARTS: Mapping[str, str] = {"points-holds": "membership", "value": "membership"}
 #: The SDK's extras that a transport needs.
-EXTRAS: Mapping[str, str] = {"soap": "soap", "iso8583": "iso8583"}
+EXTRAS: Mapping[str, str] = {"xml": "soap", "soap": "soap", "iso8583": "iso8583"}
+#: What documents of XML may be written in; the first is taken where nothing is said.
+CHARSETS = ("gb18030", "gbk", "big5", "utf-8")
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*\Z")
 
 
@@ -37,6 +40,8 @@ class Wanted:
     families: tuple[str, ...]
     transport: str
     parts: tuple[str, ...] = ()
+    #: Of documents of XML; empty for what the scaffold takes itself.
+    charset: str = ""
 
     def __post_init__(self) -> None:
         if not _NAME.match(self.name) or keyword.iskeyword(self.module):
@@ -56,6 +61,9 @@ class Wanted:
             if PARTS.get(part) not in self.families:
                 told = ", ".join(f"{name} (of {family})" for name, family in PARTS.items())
                 raise NoSuchPlugin(f"{part!r} goes with no family that was named; there are: {told}")
+
+        if self.charset and (self.transport != "xml" or self.charset not in CHARSETS):
+            raise NoSuchPlugin(f"charset {self.charset!r}: asked of xml only; there are: {', '.join(CHARSETS)}")
 
     @property
     def written(self) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from gateway.testing.scaffold.families import EXTRAS, NoSuchPlugin, Wanted
+from gateway.testing.scaffold.families import CHARSETS, EXTRAS, NoSuchPlugin, Wanted
 from gateway.testing.scaffold.sections import fill, joined, lines, template, words
 
 #: A line of Python is no longer.
@@ -26,6 +26,7 @@ _TCP = (("host", "fields.Str(required=True)", "its host"), ("port", "fields.Int(
 _URL = ("url", "fields.Url(required=True, require_tld=False)", "its address")
 _SETTINGS: Mapping[str, tuple[tuple[str, str, str], ...]] = {
     "http": (_URL, _PASSWORD),
+    "xml": (_URL, _PASSWORD),
     "soap": (_URL, _PASSWORD),
     "tcp": (*_TCP, _PASSWORD),
     "database": (("database", "PathField(required=True)", "its database file"),),
@@ -43,14 +44,22 @@ _AT = (
 #: By transport: the settings in the suite.
 _IN_SUITE: Mapping[str, tuple[tuple[str, str], ...]] = {
     "http": (("url", "f\"http://{far.address('system')}\""), _PASSED),
+    "xml": (("url", "f\"http://{far.address('system')}/service\""), _PASSED),
     "soap": (("url", "f\"http://{far.address('system')}/service\""), _PASSED),
     "tcp": (*_AT, _PASSED),
     "database": (("database", 'far.address("system")'),),
     "files": (("inbox", 'far.address("inbox")'), ("outbox", 'far.address("outbox")')),
     "iso8583": (*_AT, ("terminal", '"10000001"')),
 }
-#: By transport: what can go wrong where there is no wire that the suite could spoil.
+#: By transport: what else can go wrong: where there is no wire that the suite could spoil, or more than a wire.
 _TROUBLE: Mapping[str, str] = {
+    "xml": """
+    #: The token runs out just before a call.
+    faults: ClassVar[Mapping[str, int]] = {"token_over": 0}
+
+    def prepare(self, far: Far) -> None:
+        far.adapter.check()  # signs on: the first message of a change is then the change
+""",
     "database": """
     def disturbances(self, far: Far, hook: str) -> Mapping[str, Callable[[], Any]]:
         return {"the database is locked": lambda: far.control("lock", ms=1500)}
@@ -66,6 +75,7 @@ _TROUBLE: Mapping[str, str] = {
 #: By transport: what the suite spoils to try the parsers.
 _PARSERS: Mapping[str, tuple[str, str]] = {
     "http": ("decode_reply, encode_reply", "yield decode_reply, encode_reply(Reply(OK, '', (ROW,)))"),
+    "xml": ("decode_reply, encode_reply", "yield decode_reply, encode_reply(Reply(OK, '', (ROW,)))"),
     "tcp": ("decode_reply, encode_reply", "yield decode_reply, encode_reply('17', Reply(OK, '', (ROW,)))"),
     "soap": ("", "yield from ()  # zeep reads the envelopes; the suite spoils them on the wire"),
     "database": ("", "yield lambda raw: number_of({'n': raw.decode('utf-8', 'replace')}, 'n'), b'1200'"),
@@ -129,6 +139,7 @@ def _values(wanted: Wanted) -> dict[str, str]:
         "FAMILIES": told,
         "FAMILIES_CAP": told.capitalize(),
         "TRANSPORT_TEXT": wanted.transport_text,
+        "CHARSET": wanted.charset or CHARSETS[0],
         "REQUIREMENT": f"o2o-gateway[{extra}]" if extra else "o2o-gateway",
         "GRADE": "silver",
         **_simulator_values(wanted),
@@ -212,7 +223,8 @@ def _test_values(wanted: Wanted) -> dict[str, str]:
         "CONF_PROTOCOL": f"{protocol}\n" if protocol else "",
         "CONF_SETTINGS": _bracketed(passed, "{}", 8, 15),
         "CONF_TROUBLE": _TROUBLE.get(transport, ""),
-        "CONF_CALLABLE": "Callable, " if transport in _TROUBLE else "",
+        "CONF_CALLABLE": "Callable, " if "Callable" in _TROUBLE.get(transport, "") else "",
+        "CONF_CLASSVAR": ", ClassVar" if "ClassVar" in _TROUBLE.get(transport, "") else "",
         "CONF_PASSWORD": "PASSWORD, " if _PASSED in _IN_SUITE[transport] else "",
         "CONF_DECLINES": joined(families, transport, "conf_declines"),
         "CONF_PARSERS": f"        {parsers}",
