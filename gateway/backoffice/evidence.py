@@ -29,6 +29,14 @@ WORDS = {
     "not_supported": ("not supported", "不支持"),
     "under_way": ("under way", "进行中"),
     "late": ("came late", "迟到的报文"),
+    "slot": ("slot", "时段"),
+    "returned": ("free again", "已释放"),
+    "returning": ("being freed", "释放中"),
+    "booked": ("stays booked", "仍占用"),
+    "begun": ("it has begun", "已开始"),
+    "not_wanted": ("it was not to be freed", "未要求释放"),
+    "unsupported": ("its system cannot free it", "对方系统不支持释放"),
+    "refused": ("its system refused", "对方系统拒绝"),
     "event": ("event", "事件"),
     "task": ("case", "待办"),
     "act": ("person", "人工"),
@@ -55,6 +63,8 @@ def told(found: dict[str, Any], zone: ZoneInfo, lang: str) -> Iterator[str]:
             yield f"  {leg['name']}  {leg['connection']} ({leg['adapter']})"
             for operation in leg["operations"]:
                 yield from _operation(operation, zone, word)
+        for slot in part["slots"]:
+            yield _slot(slot, zone, word)
         yield from _beside(part, zone, word)
     yield f"\n{word('head')} {found['audit_head']}"
 
@@ -70,6 +80,13 @@ def _operation(operation: dict[str, Any], zone: ZoneInfo, word: Any) -> Iterator
             yield from _frame(frame, word)
     if operation["unrecorded"]:
         yield f"      {operation['unrecorded']} {word('unrecorded')}"
+
+
+def _slot(slot: dict[str, Any], zone: ZoneInfo, word: Any) -> str:
+    """What became of one room, seat or appointment in a refund."""
+    window = f"{_time(slot['from'], zone)} – {_time(slot['to'], zone)}"
+    reason = f": {word(slot['reason'])}" if "reason" in slot else ""
+    return f"  {word('slot')} {slot['line_id']}  {slot['resource_id']}  {window}  {word(slot['status'])}{reason}"
 
 
 def _frame(frame: dict[str, Any], word: Any) -> Iterator[str]:

@@ -9,11 +9,13 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
+from zoneinfo import ZoneInfo
 
 import pytest
 from marshmallow import fields
 
 from gateway import sdk
+from gateway.backoffice import evidence
 from gateway.engine.problems import Problem
 from gateway.engine.tasks import Tasks, Word
 from gateway.engine.timeline import timeline
@@ -152,8 +154,10 @@ def test_an_appointment_that_is_still_to_come_is_free_again_after_its_refund(tmp
         assert became(back) == [("returned",)] and back["tasks"] == []
         [told] = asked_of(systems["depot"], "stock_return")
         assert told == {"slots": [["R1", AHEAD.isoformat()]], "hold": "R1", "booking": "R2"}
-        part = timeline(gateway.engine.journal, None, "m1", checkout["id"])["parts"][1]
-        assert part["slots"] == back["slots"]
+        found = timeline(gateway.engine.journal, None, "m1", checkout["id"])
+        assert found["parts"][1]["slots"] == back["slots"]
+        [line_of_it] = [text for text in evidence.told(found, ZoneInfo("UTC"), "en") if text.startswith("  slot visit")]
+        assert line_of_it.endswith("free again")
         assert gateway.refunds.get("m1", back["id"])["slots"] == back["slots"]
 
 

@@ -204,3 +204,29 @@ def test_a_whole_refund_goes_back_through_the_till_and_the_wallet(house):
     (bill,) = bills(house).values()
     assert bill["state"] == 2 and house.books("ktv")["money"]["refunded"] == 16800
     assert house.books("alipay")["money"]["net"] == 0
+
+
+def test_a_booking_that_is_refunded_is_cancelled_at_the_till_and_its_room_sold_again(house):
+    """The desk would keep the room for guests who have their money back."""
+    day = timedelta(days=1)
+    start, end = (START + day).isoformat(), (END + day).isoformat()
+    slot = {"resource_class": "S", "resource_id": "801", "from": start, "to": end}
+    tomorrow = {**evening(), "lines": [{"line_id": "room", "sku": "TC03", "slot": slot}]}
+    _, body = house.checkout(tomorrow)
+    reply = house.refunds.create(house.asked(), body["id"], {})
+    assert reply.status == 201, reply.body
+    assert [each["status"] for each in json.loads(reply.body)["slots"]] == ["returned"]
+    again, other = house.checkout({**tomorrow, "order_no": "K-2", "tenders": pay(2)})
+    states = {number: booking["state"] for number, booking in house.books("ktv")["bookings"].items()}
+    assert again.status == 201 and states == {body["session_id"]: "cancelled", other["session_id"]: "booked"}
+
+
+def test_an_evening_that_has_begun_ends_with_its_refund_only_if_that_is_asked_for(house):
+    """The lights would go out over guests who were given their money back for a broken microphone."""
+    _, kept = house.checkout(evening())
+    refund = json.loads(house.refunds.create(house.asked(), kept["id"], {"amount": 100}).body)
+    assert refund["slots"] == [] and bills(house)[kept["session_id"]]["state"] == 0
+    _, body = house.checkout(evening("K-2", "802", pay(2)))
+    reply = house.refunds.create(house.asked(), body["id"], {"return_stock": True})
+    assert [each["status"] for each in json.loads(reply.body)["slots"]] == ["returned"], reply.body
+    assert bills(house)[body["session_id"]]["state"] == 2
