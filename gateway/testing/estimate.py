@@ -6,7 +6,7 @@ import statistics
 
 from gateway.testing.bench import Bench
 from gateway.testing.checks import faults, kills, privacy, traits
-from gateway.testing.proxy import NETWORK_FAULTS
+from gateway.testing.proxy import NETWORK_FAULTS, RESENT
 
 #: What a trial does around the call that it is about: a request made ready, the books read twice and waited for, the
 #: outcome asked about. In calls, and in seconds for the waiting.
@@ -45,11 +45,12 @@ def seconds(bench: Bench, rule: str, hook: str = "") -> float:
 
 def left_out() -> str:
     """What ``--quick`` leaves out, so that nobody takes its grade for more than it is."""
-    network = [name for name in NETWORK_FAULTS if name not in faults.QUICK]
+    network = [name for name in NETWORK_FAULTS if name not in faults.QUICK and name not in RESENT]
     panel = [name for name in faults.PANEL if name not in faults.QUICK_PANEL]
     return (
         f"--quick tries the first and the last message of each hook, not those between, and leaves out {len(network)} "
-        f"of {len(NETWORK_FAULTS)} faults of the network ({', '.join(network)}), {len(panel)} of {len(faults.PANEL)} "
+        f"of {len(NETWORK_FAULTS)} faults of the network ({', '.join(network)}; of idempotent hooks also "
+        f"{' and '.join(sorted(RESENT))}), {len(panel)} of {len(faults.PANEL)} "
         f"of the simulator ({', '.join(panel)}), {kills.SLICES - kills.QUICK_SLICES} of {kills.SLICES} moments of a "
         f"kill where no message is sent, and {privacy.SPOILT - privacy.QUICK_SPOILT} of {privacy.SPOILT} spoilt answers"
     )

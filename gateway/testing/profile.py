@@ -18,6 +18,7 @@ A profile is a small class in the plugin, ``plugins/NAME/conformance.py``::
 For each changing hook that the adapter implements there must be a request: a method with the hook's name. What follows
 from an earlier change (an undo, a confirm, a refund) is derived; a method ``payment_refund(self, far, made)`` replaces
 the derived one. Reading hooks have defaults where one request fits all systems. The suite says what is missing.
+docs/profile.md is made from this file.
 """
 
 from __future__ import annotations
@@ -48,40 +49,97 @@ class Missing(Exception):
 class Profile:
     """Subclass it in ``plugins/NAME/conformance.py``; only ``adapter``, ``settings`` and ``tally`` are a must."""
 
-    #: The adapter's class, and its simulator's (``None``: the far system is the adapter's own, nothing is between).
     adapter: ClassVar[type[Adapter]]
-    simulator: ClassVar[type[Simulator] | None] = None
-    #: Instead of a simulator: a real system that nobody here wrote (gateway.testing.foreign).
-    foreign: ClassVar[type[ForeignSystem] | None] = None
-    #: The simulator's options, as ``--set NAME=VALUE`` gives them to ``gateway simulate``: names and values are text.
-    options: ClassVar[Mapping[str, str]] = {}
-    #: The store whose requests are made.
-    store_id: ClassVar[str] = "S1"
-    #: How long a change has in the suite, in seconds: what ``call.remaining()`` begins with. One that is not back two
-    #: seconds later counts as hanging. More than the slowest sound call needs, sign-on included.
-    deadline_s: ClassVar[float] = 5.0
-    #: The same where a fault leaves the call without an answer, in seconds: each such fault costs the run so much.
-    #: Enough for an adapter that asks before it gives up; less than the far system's own time-out.
-    patience_s: ClassVar[float] = 0.6
-    #: How long a change that is ``Pending`` is asked about, in seconds, before it counts as still pending.
-    settle_s: ClassVar[float] = 3.0
-    #: Settings that are secrets and that ``check()`` cannot try out, each with the reason.
-    unchecked_secrets: ClassVar[Mapping[str, str]] = {}
+    """The adapter that is tried.
 
-    #: Faults of this simulator alone to try on each change (its ``extra_faults``), with their value.
+    Unit: a class. Example: ``adapter = BakeryAdapter``
+    """
+
+    simulator: ClassVar[type[Simulator] | None] = None
+    """Its far system, as a program that the suite starts. Without one the far system is the adapter's own: nothing lies
+    between them that could be spoilt.
+
+    Unit: a class. Example: ``simulator = BakerySimulator``
+    """
+
+    foreign: ClassVar[type[ForeignSystem] | None] = None
+    """Instead of a simulator: what starts a real system that nobody here wrote.
+
+    Unit: a class, a subclass of ``gateway.testing.ForeignSystem``. Example: ``foreign = Office``
+    """
+
+    options: ClassVar[Mapping[str, str]] = {}
+    """The simulator's options, as ``--set NAME=VALUE`` gives them to ``gateway simulate``.
+
+    Unit: name → value, both texts. Example: ``options = {"closed": "1"}``
+    """
+
+    store_id: ClassVar[str] = "S1"
+    """The store whose requests are made; the settings must know it, if they list stores.
+
+    Unit: our number of a store. Example: ``store_id = "lakeside"``
+    """
+
+    deadline_s: ClassVar[float] = 5.0
+    """How long a change has in the suite: what ``call.remaining()`` begins with. One that is not back two seconds later
+    counts as hanging. More than the slowest sound call needs, sign-on included.
+
+    Unit: seconds. Example: ``deadline_s = 12.0``
+    """
+
+    patience_s: ClassVar[float] = 0.6
+    """The same where a fault leaves the call without an answer: each such fault costs the run so much. Enough for an
+    adapter that asks before it gives up; less than the far system's own time-out.
+
+    Unit: seconds. Example: ``patience_s = 2.0``
+    """
+
+    settle_s: ClassVar[float] = 3.0
+    """How long a change that is ``Pending`` is asked about, with ``advance`` between the questions, before it counts as
+    still pending.
+
+    Unit: seconds. Example: ``settle_s = 10.0``
+    """
+
+    unchecked_secrets: ClassVar[Mapping[str, str]] = {}
+    """Settings that are secrets and that ``check()`` can't try out: a wrong one is then not asked to be refused.
+
+    Unit: setting → why not, in words. Example: ``unchecked_secrets = {"notice_key": "only their notices are signed"}``
+    """
+
     faults: ClassVar[Mapping[str, int]] = {}
-    #: Hooks with nothing to do at the far system: what they make final has happened there before (points that were
-    #: deducted when they were held). They must send no message and move no number; nothing else is tried of them.
+    """Faults of this simulator alone (its ``extra_faults``) to try on each change, beside those that all know.
+
+    Unit: fault → its value, as the simulator says. Example: ``faults = {"token_over": 0, "state_jump": 1}``
+    """
+
     silent: ClassVar[tuple[str, ...]] = ()
-    #: Hooks that choose a number of the far system's and keep it under our key in ``context.store`` before the first
-    #: byte leaves (the certificates of a voucher, the batch that is closed): by that number the system acts once. A
-    #: second process that repeats one has the store of the first; for all others it has an empty one.
+    """Hooks with nothing to do at the far system: what they make final has happened there before (points that were
+    deducted when they were held). They must send no message and move no number; nothing else is tried of them.
+
+    Unit: names of hooks. Example: ``silent = ("points_confirm",)``
+    """
+
     remembers: ClassVar[tuple[str, ...]] = ()
-    #: Hook → names of the tally that its undo does not bring back (a bill that was settled stays closed).
+    """Hooks that choose a number of the far system's and keep it under our key in ``context.store`` before the first
+    byte leaves (the certificates of a voucher, the batch that is closed): by that number the system acts once. A second
+    process that repeats one has the store of the first; for all others it has an empty one.
+
+    Unit: names of hooks. Example: ``remembers = ("coupon_redeem",)``
+    """
+
     leaves: ClassVar[Mapping[str, tuple[str, ...]]] = {}
-    #: Hook → names of the tally that it may move for a while beside its effect (a lock that ends by itself): they are
-    #: no effect, and need not be back when the change has ended otherwise.
+    """What an undo does not bring back (a bill that was settled stays closed).
+
+    Unit: hook that is undone → names of the tally. Example: ``leaves = {"order_post": ("closed bills",)}``
+    """
+
     traces: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """What a hook may move for a while beside its effect (a lock that ends by itself): it is no effect, and need not be
+    back when the change has ended otherwise.
+
+    Unit: hook → names of the tally. Example: ``traces = {"order_post": ("locks",)}``
+    """
 
     # -- what must be said -------------------------------------------------------------------------------------------
 
