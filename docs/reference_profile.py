@@ -53,8 +53,8 @@ def profile_page() -> Iterator[str]:
     yield "# What a profile says"
     yield ""
     yield "A profile is a subclass of `gateway.testing.Profile` in a plugin's `conformance.py`; what it is for stands"
-    yield "in [conformance.md](conformance.md#what-an-author-writes). `adapter`, `settings` and `tally` must be said; all"
-    yield "else has a default."
+    yield "in [conformance.md](conformance.md#what-an-author-writes). `adapter`, `settings` and `tally` must be said;"
+    yield "all else has a default."
     yield ""
     yield "## Attributes"
     for each in attributes():
