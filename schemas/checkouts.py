@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from marshmallow import INCLUDE, ValidationError, fields
 
 from schemas.basket import BasketRequest, check_basket
-from schemas.fields import Amount, Day, Moment, Resource, Text, Whole, Word
+from schemas.fields import Amount, Day, Moment, OwnNumber, Resource, Text, Whole, Word
 from schemas.quotes import LeftOut, Price
 from schemas.tenders import FULL, TenderView, tenders
 
@@ -31,7 +31,7 @@ class CheckoutRequest(BasketRequest):
     }
 
     quote_id = Text(30, 30, QUOTE, metadata={"expected": "must be a quote's id"})
-    order_no = Text(1, 64, required=True, metadata={"description": "unique for the merchant, for ever"})
+    order_no = OwnNumber(1, 64, required=True, metadata={"description": "unique for the merchant, for ever"})
     expected_payable_amount = Amount()
     tenders = tenders(FULL)
     on_decline = Word("release", "await_tender")

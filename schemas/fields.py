@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Any, ClassVar
@@ -31,6 +32,12 @@ plain_text = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]*\Z").match
 seen_text = re.compile(rf"[^\x00-\x1f\x7f\ud800-\udfff{_UNSEEN}{_UNSEEN_FAR}]*\Z").match
 #: Much the same in the words of JSON Schema.
 PLAIN, SEEN = r"^[^\u0000-\u001f\u007f]*$", rf"^[^\u0000-\u001f\u007f{_UNSEEN}]*$"
+#: A number of the platform's neither begins nor ends with a space, and has no other space than the usual one.
+_SPACES = r"\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000"
+_INNER, _OUTER = (rf"[^\x00-{end}\x7f\ud800-\udfff{_UNSEEN}{_UNSEEN_FAR}{_SPACES}]" for end in (r"\x1f", r"\x20"))
+number_text = re.compile(rf"(?:{_OUTER}(?:{_INNER}*{_OUTER})?)?\Z").match
+_INNER, _OUTER = (rf"[^\u0000-{end}\u007f{_UNSEEN}{_SPACES}]" for end in (r"\u001f", r"\u0020"))
+NUMBER = rf"^{_OUTER}({_INNER}*{_OUTER})?$"
 _QUANTITY = re.compile(r"(?!0+(\.0+)?\Z)(0|[1-9][0-9]{0,5})(\.[0-9]{1,3})?\Z")
 _MOMENT = re.compile(
     r"20[0-9]{2}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9](:[0-5][0-9](\.[0-9]{1,6})?)?(Z|[+-][01][0-9]:[0-5][0-9])\Z"
@@ -127,6 +134,22 @@ class FreeText(Text):
         return text
 
 
+class OwnNumber(Text):
+    """A number that the platform gives: two that look the same are the same, or a repeat would be another sale."""
+
+    _allowed, _shown, _wrong = (
+        staticmethod(number_text),
+        NUMBER,
+        "must hold no control characters, none that nobody sees, and no space at its begin or end or but the usual one",
+    )
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
+        text = super()._deserialize(value, attr, data, **kwargs)
+        if not unicodedata.is_normalized("NFC", text):
+            raise ValidationError("must be composed (Unicode NFC)")
+        return text
+
+
 class Quantity(Text):
     """A quantity above 0 as a decimal text with at most 3 places."""
 
@@ -204,6 +227,8 @@ class Listed(fields.List[Any]):
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> list[Any]:
         if type(value) is not list:
             raise ValidationError("must be a list")
+        if len(value) > self.high:  # before each item of far too many is looked at
+            raise ValidationError(f"must have {self.low} to {self.high} items")
         return super()._deserialize(value, attr, data, **kwargs)
 
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from marshmallow import ValidationError, fields
 
 from schemas.checkouts import LegView, TaskRef
-from schemas.fields import Amount, Flag, FreeText, Listed, Moment, Quantity, Request, Resource, Text, Word
+from schemas.fields import Amount, Flag, FreeText, Listed, Moment, OwnNumber, Quantity, Request, Resource, Text, Word
 
 
 class LineBack(Request):
@@ -49,7 +49,7 @@ class RefundRequest(RefundPreviewRequest):
         "reason": "不新鲜",
     }
 
-    refund_no = Text(1, 64, required=True)
+    refund_no = OwnNumber(1, 64, required=True)
     reason = FreeText(0, 200)
 
 

@@ -11,6 +11,8 @@ from gateway.engine.problems import Problem
 from schemas.cards import CARD_FIELDS
 from schemas.fields import CARD_DATA, UNKNOWN
 
+#: How many mistakes one reply tells: a person reads no more, and a reply many times as long as its request is a weapon.
+MOST = 100
 _TEXTS = {
     UNKNOWN: "does not exist",
     "Missing data for required field.": "is missing",
@@ -45,7 +47,7 @@ def load_query(schema: Schema | None, query: Mapping[str, str]) -> dict[str, Any
 
 def _explain(messages: Any, path: str, mark: str) -> Iterator[tuple[str, str]]:
     """Pointer and message of everything that is wrong; values are never shown, one may be a secret."""
-    if isinstance(messages, Mapping):
+    if isinstance(messages, dict):
         for key, inner in messages.items():
             yield from _explain(inner, path if key == "_schema" else f"{path}{mark}{_escape(str(key))}", mark)
         return
@@ -58,7 +60,7 @@ def _escape(name: str) -> str:
 
 
 def _problem(found: list[tuple[str, str]], where: str) -> Problem:
-    errors = [{"pointer": pointer, "detail": _TEXTS.get(text, text)} for pointer, text in found]
+    errors = [{"pointer": pointer, "detail": _TEXTS.get(text, text)} for pointer, text in found[:MOST]]
     unknown = [pointer for pointer, text in found if text == UNKNOWN]
     if any(text == CARD_DATA for _, text in found) or any(_names_a_card(pointer) for pointer in unknown):
         return Problem("card-data-rejected", "card data must never come here; nothing of it was kept", errors=errors)

@@ -119,6 +119,37 @@ def test_a_business_date_that_may_be_meant_is_taken(api: Api, days: int) -> None
     assert response.status_code == 200, response.json
 
 
+@pytest.mark.parametrize("number", ["N1 ", " N1", "N1\u00a0", "N\u30001", "Ne\u0301", " ", "\u3000"])
+def test_a_space_or_an_accent_makes_no_second_number(api: Api, number: str) -> None:
+    """N1 and N1 with a space after it, é in one character and in two: a till's repeat would be paid twice."""
+    for place, body in (
+        ("…/checkouts", {**order("N1"), "order_no": number}),
+        (f"…/checkouts/chk_{'0' * 26}/refunds", {"refund_no": number}),
+    ):
+        response = api.post(place, body)
+        assert slug(response) == "validation-error" and pointers(response) <= {"/order_no", "/refund_no"}
+
+
+def test_a_number_may_hold_a_space_and_any_script(api: Api) -> None:
+    assert api.post("…/checkouts", {**order("N1"), "order_no": "网购 é-17"}).status_code == 201
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"lines": [%s]}' % b",".join([b"1"] * 30_000),
+        b'{"coupons": [%s]}' % b",".join([b'"a"'] * 16_000),
+        b"{%s}" % b",".join(b'"k%d":1' % each for each in range(6_000)),
+        b'{"lines": [%s]}' % b",".join([b'{"a":1,"b":1,"c":1,"d":1,"e":1,"f":1}'] * 200),
+    ],
+)
+def test_thousands_of_mistakes_make_no_long_reply(api: Api, raw: bytes) -> None:
+    """A small body must not cost seconds, nor a reply of megabytes."""
+    response = api.post("…/quotes", raw=raw)
+    assert response.status_code == 422
+    assert 0 < len(response.json["errors"]) <= 100
+
+
 @pytest.mark.parametrize("unseen", ["\u200b", "\u200d", "\u2066", "\ufeff", "\u00ad", "\u2028", "\u0085", "\U000e0041"])
 def test_numbers_that_look_the_same_are_the_same(api: Api, unseen: str) -> None:
     """A character that nobody sees would make of one order number two, and of a till's repeat a second sale."""
