@@ -23,6 +23,9 @@ from gateway.store.port import Row, Tx
 #: What undoes a charge, first to last resort.
 PAYMENT_UNDOES = ("payment_reverse", "payment_refund", "payment_release")
 
+#: By then a saga has ended or is a person's case, in milliseconds.
+LIVE_FOR = 600_000
+
 #: How often one change may be sent and asked about in the hours before its pauses are hours too.
 CALLS_MOST = 5_000
 
@@ -131,9 +134,14 @@ _BACKWARD = frozenset({State.CLOSING, State.UNDOING, State.FAILED, State.CANCELL
 
 
 def ended_or_a_persons_case(found: Record) -> Iterator[str]:
-    """L1: an end, or a task, or a customer who may still pay."""
-    if found.saga.state not in TERMINAL and found.saga.state is not State.AWAITING_TENDER and not found.open_task():
-        yield f"L1: {found.saga.state} without a task"
+    """L1: an end, or a task, or a customer who may still pay; of a completed sale also what is still being booked."""
+    saga = found.saga
+    if saga.state not in TERMINAL and saga.state is not State.AWAITING_TENDER and not found.open_task():
+        yield f"L1: {saga.state} without a task"
+    if saga.state is State.COMPLETED and saga.due_at is not None:
+        for leg, hook, op in _not_settled(found):
+            if leg.hook(Phase.POST) == hook:
+                yield f"L1: completed, and {leg.name}/{hook} is {op and op.state} without a task"
 
 
 def _left_out(found: Record, leg: Leg) -> bool:
@@ -146,29 +154,42 @@ def _left_out(found: Record, leg: Leg) -> bool:
 
 def completed_is_whole(found: Record) -> Iterator[str]:
     """M1, O1: completed: every tender that stands is taken and covers the amount, what was held is used, the bill is in
-    the till, or a task says what is missing."""
+    the till or on its way there, or a task says what is missing."""
     saga = found.saga
     if saga.kind is not Kind.CHECKOUT or saga.state is not State.COMPLETED:
         return
     standing = tenders_of(saga)
     if sum(tender["amount"] for tender in standing) != saga.amount:
         yield f"M1: tenders come to {sum(t['amount'] for t in standing)}, not {saga.amount}"
+    for leg, hook, op in _not_settled(found):
+        if leg.hook(Phase.POST) != hook:
+            yield f"M1: completed, and {leg.name}/{hook} is {op and op.state}"
+        elif saga.due_at is None:  # nobody goes after it any more
+            yield f"O1: completed, and {leg.name}/{hook} is {op and op.state}"
+    for leg in _standing(saga):
+        op, wanted = found.last(leg.name, leg.hook(Phase.PAY)), leg.params.get("amount")
+        took = op.outcome.get("amount") if op is not None and op.state is OpState.OK else None
+        if took not in (None, wanted) and not found.open_task(leg.name):
+            yield f"M1: {leg.name} is to take {wanted}, and took {took}"
+
+
+def _standing(saga: Saga) -> list[Leg]:
+    """The legs of a checkout but those of tenders that were replaced."""
     declined = set(saga.progress.get("declined", ()))
-    for leg in saga.legs():
-        if str(leg.params.get("lock_of", leg.name)) in declined:
-            continue
+    return [leg for leg in saga.legs() if str(leg.params.get("lock_of", leg.name)) not in declined]
+
+
+def _not_settled(found: Record) -> Iterator[tuple[Leg, str, Op | None]]:
+    """What a completed checkout has not paid, used or booked, and no task names."""
+    for leg in _standing(found.saga):
         for phase in (Phase.PAY, Phase.SETTLE, Phase.POST):
             hook = leg.hook(phase)
             if hook is None or found.open_task(leg.name):
                 continue
             op = found.last(leg.name, hook)
-            if honoured(saga, leg, op) or _left_out(found, leg):
-                continue
             fine = {OpState.OK} if phase is not Phase.POST else {OpState.OK, OpState.PENDING}
-            if op is None or op.state not in fine:
-                yield f"{'O1' if phase is Phase.POST else 'M1'}: completed, and {leg.name}/{hook} is {op and op.state}"
-            elif phase is Phase.PAY and op.outcome.get("amount") not in (None, leg.params.get("amount")):
-                yield f"M1: {leg.name} is to take {leg.params.get('amount')}, and took {op.outcome['amount']}"
+            if (op is None or op.state not in fine) and not honoured(found.saga, leg, op) and not _left_out(found, leg):
+                yield leg, hook, op
 
 
 def failed_holds_nothing(found: Record) -> Iterator[str]:
@@ -278,12 +299,16 @@ WHERE merchant = :merchant AND saga_id = :id AND kind IN ('coupon', 'deposit')
 
 
 def all_violations(tx: Tx, now: int) -> Iterator[str]:
-    """Everything that is wrong in the store, of sagas that nobody works on now."""
+    """Everything that is wrong in the store, of sagas that nobody works on now; what an ended one still
+    tries has its time."""
     rows = tx.all("SELECT id FROM sagas WHERE lease_until < :now AND (due_at IS NULL OR due_at > :now)", {"now": now})
     for row in rows:
         found = record(tx, row["id"])
         if found is not None:
-            yield from violations(found)
+            pursued = found.saga.due_at is not None and found.saga.state in TERMINAL
+            late = now - found.saga.updated > LIVE_FOR or not pursued
+            checks = [*ALWAYS, *(check for check in AT_REST if late or check is not ended_or_a_persons_case)]
+            yield from violations(found, checks)
             yield from (f"{found.saga.id} {text}" for text in ledger_agrees(tx, found))
 
 

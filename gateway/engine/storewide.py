@@ -18,8 +18,6 @@ from gateway.hookspecs import FAMILY_OF, QUERY_HOOKS
 from gateway.store import frames, uses
 from gateway.store.port import Row, Tx
 
-#: By then a saga has ended or is a person's case, in milliseconds.
-LIVE_FOR = 600_000
 #: Outcomes of an attempt of which it is proved that nothing left us.
 _NEVER_LEFT = frozenset({"not_sent", "misconfigured", "not_supported"})
 
@@ -56,7 +54,7 @@ def of_saga(tx: Tx, saga_id: str, far: FarOf, now: int) -> list[Wrong]:
         checks.append(invariants.completed_is_whole)
     if not (due and found.saga.progress.get("late")):  # money that came late is being given back
         checks.append(invariants.failed_holds_nothing)
-    if now - found.saga.updated > LIVE_FOR or now - found.saga.created > 6 * LIVE_FOR:
+    if now - found.saga.updated > invariants.LIVE_FOR or now - found.saga.created > 6 * invariants.LIVE_FOR:
         checks.append(invariants.ended_or_a_persons_case)
     texts = [text for check in checks for text in check(found)]
     texts += [*sent_once(tx, found, far), *one_tenant(tx, found), *codes_there(tx, found)]
