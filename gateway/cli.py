@@ -19,6 +19,7 @@ import click
 from gateway import __version__
 from gateway.cli_campaigns import campaigns
 from gateway.cli_doctor import checked, doctor
+from gateway.cli_messages import messages
 from gateway.cli_plugins import plugins
 from gateway.cli_tasks import account, tasks
 from gateway.cli_timeline import timeline_command
@@ -57,14 +58,8 @@ def main() -> None:
 
 
 main.add_command(price_command, "price")
-main.add_command(campaigns)
-main.add_command(webhooks)
-main.add_command(plugins)
-main.add_command(tasks)
-main.add_command(doctor)
-main.add_command(timeline_command)
-main.add_command(record)
-main.add_command(replay)
+for _command in (campaigns, webhooks, messages, plugins, tasks, doctor, timeline_command, record, replay):
+    main.add_command(_command)
 
 
 def _parts(config: Path) -> Any:

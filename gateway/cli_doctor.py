@@ -92,7 +92,11 @@ def _receivers(parts: Any) -> int:
         waiting = f"{row['pending']} events wait" if row is not None and row["pending"] else "ok"
         click.echo(f"{each.id}: {'; '.join(said) or waiting}")
         bad += bool(said)
-    return bad
+    lost = "SELECT * FROM tasks WHERE kind = 'messages-lost' AND status = 'open' ORDER BY id"
+    cases = parts.database.read(lambda tx: tx.all(lost))
+    for case in cases:
+        click.echo(f"{case['subject']}: {case['detail']}")
+    return bad + len(cases)
 
 
 def checked(connection: Any) -> str:

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from marshmallow import fields
 
-from schemas.basket import Operator
+from schemas.basket import IdentityGiven, Operator
 from schemas.checkouts import Failure, LegView, NextAction, TaskRef
 from schemas.fields import Amount, Moment, Request, Resource, Text, Word
 from schemas.tenders import FOR_DEPOSITS, TenderField, TenderView
@@ -26,6 +26,9 @@ class DepositRequest(Request):
     operator = fields.Nested(Operator)
     amount = Amount(1, required=True)
     tender = TenderField(FOR_DEPOSITS, required=True)
+    member = fields.Nested(
+        IdentityGiven, metadata={"description": "whom to tell of it, where the merchant writes to its members"}
+    )
     session_id = Text()
     resource_id = Text(metadata={"description": "the room or table that it is for"})
     deposit_no = Text(metadata={"description": "the platform's own number, unique for the merchant"})

@@ -5,7 +5,10 @@ Where the channel can hold money without taking it, it is authorised; else it is
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from gateway.domain.common import Secret
+from gateway.domain.membership import IdentityType
 from gateway.engine.basket import business_date
 from gateway.engine.model import Json, Kind, Leg, Op, OpState, Phase, Saga, State
 from gateway.engine.plan import Planner
@@ -15,6 +18,7 @@ from gateway.engine.replies import Reply
 from gateway.engine.seams import Secrets
 from gateway.engine.service import Asked, Engine, original_of
 from gateway.engine.views import deposit_view
+from gateway.runtime import Merchant
 from gateway.store import holds as holds_sql
 from gateway.store.port import Tx
 
@@ -50,6 +54,7 @@ class Deposits:
             "site": site,
             "currency": merchant.currency,
             "subject": f"{store.name} 押金",
+            **self._written_to(merchant, store.id, request.get("member")),
             "session_id": request.get("session_id", ""),
             "resource_id": request.get("resource_id", ""),
             "tenders": tenders,
@@ -60,6 +65,14 @@ class Deposits:
             Kind.DEPOSIT, merchant.id, store.id, number, doc, request["amount"], State.RESERVING, PAY_WITHIN
         )
         return self.engine.start(asked, saga, secrets)
+
+    def _written_to(self, merchant: Merchant, store_id: str, identity: dict[str, str] | None) -> Json:
+        """Where the member can be written to, if that can be found out now: no deposit waits for a message."""
+        found = None
+        if identity is not None and merchant.messages.on and identity["type"] != IdentityType.OPENID:
+            with suppress(Problem):
+                found = self.engine.reading(merchant.id).member(identity, store_id)
+        return self.engine.addresses.kept(merchant, identity, found[0] if found is not None else None)
 
     def _plan(self, priced: Priced, tender: Json, request: Json) -> tuple[list[Leg], list[Json]]:
         reading = self.engine.reading(priced.merchant.id)

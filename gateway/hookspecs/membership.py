@@ -32,7 +32,11 @@ class MembershipHooks:
 
     @hookspec(firstresult=True)
     def member_find(self, request: MemberLookup) -> Member | None:
-        """The member with this identity; ``None``: there is none. Answer within about a second."""
+        """The member with this identity; ``None``: there is none. Answer within about a second.
+
+        Where the system knows them, ``facts["openid"]`` is the member's address at the merchant's official account, and
+        ``facts["language"]`` the language to write in, ``zh`` or ``en``.
+        """
 
     @hookspec(firstresult=True)
     def member_page(self, request: MemberPageRequest) -> Page[Member]:  # type: ignore[empty-body]

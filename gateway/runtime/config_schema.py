@@ -227,7 +227,7 @@ class MessageRuleForm(Form):
         values=fields.Dict(keys=fields.String(validate=NOT_EMPTY), values=fields.String(validate=NOT_EMPTY)),
     )
 
-    @validates_schema
+    @validates_schema(skip_on_field_errors=False)
     def texts_can_be_filled_in(self, data: dict[str, Any], **kwargs: Any) -> None:
         """A text names facts that a message has."""
         wrong = {
@@ -235,7 +235,7 @@ class MessageRuleForm(Form):
             for language, texts in data.get("texts", {}).items()
         }
         if any(wrong.values()):
-            raise ValidationError({"texts": {language: found for language, found in wrong.items() if found}})
+            raise ValidationError({"texts": {language: {"value": found} for language, found in wrong.items() if found}})
 
 
 class MessagesForm(Form):

@@ -48,6 +48,31 @@ def test_a_sale_and_its_refund_are_told_to_the_member_once(post: Post) -> None:
     assert post.statuses() == ["sent", "sent"] and post.tasks() == []
 
 
+DEPOSITS = """
+[[messages.on]]
+event = "deposit.completed"
+template = "refunded"
+[[messages.on]]
+event = "release.completed"
+template = "paid"
+"""
+
+
+@pytest.mark.parametrize("rules", ["[messages]" + DEPOSITS], indirect=True, ids=["deposits"])
+def test_a_deposit_and_its_release_are_told_by_the_deposits_number(post: Post) -> None:
+    request = {"store_id": "s1", "amount": 20_000, "tender": {"method": "cash"}, "deposit_no": "D-7"}
+    member = {"member": {"type": "openid", "value": openid_of(2)}}
+    reply = post.house.deposits.create(post.house.asked(), {**request, **member})
+    assert reply.status == 201, reply.body
+    reply = post.house.deposits.release(post.house.asked(), json.loads(reply.body)["id"])
+    assert reply.status == 201, reply.body
+    until(lambda: ended(post) and len(post.rows()) == 2, post.go)
+    assert {each["touser"] for each in post.sent()} == {openid_of(2)}
+    taken, released = (each["data"] for each in post.sent())
+    assert taken == {"keyword1": "D-7", "keyword2": "¥200.00"}
+    assert released == {"first": "-", "keyword1": "D-7", "keyword2": "¥200.00"}
+
+
 def test_who_has_no_address_is_skipped_and_counted_and_nobody_is_bothered(post: Post) -> None:
     post.sell({"type": "phone", "value": "13800001002"})
     post.sell({})
