@@ -480,7 +480,7 @@ class _AlwaysWell(WalletAdapter):
 
 
 class _Loose(WalletSettings):
-    url = fields.Raw(required=True)
+    url = fields.Raw(required=True)  # type: ignore[assignment]
 
 
 class _TakesAnything(WalletAdapter):

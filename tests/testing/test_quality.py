@@ -10,7 +10,9 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from gateway.cli_plugins import plugins
 from gateway.testing import printing
 from gateway.testing.ladder import GRADES, LADDER, Report
 from gateway.testing.quality import BadQuality, quality_of
@@ -122,3 +124,22 @@ def test_the_plugins_that_come_with_the_gateway_claim_nothing_without_proof(name
     """What we ask of others holds for us."""
     for profile in profile_of(name):
         assert quality_of(Path(inspect.getfile(profile)).parent, profile).grade in GRADES
+
+
+def test_the_command_says_it_in_a_sentence_before_anything_is_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who reads a traceback looks for the mistake in the suite; who waits ten minutes for it, reads no more."""
+    package = tmp_path / "claimed_box"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "conformance.py").write_text(
+        "from tests.testing.wallet import WalletProfile\n\n\nclass BoxProfile(WalletProfile):\n    pass\n",
+        encoding="utf-8",
+    )
+    (package / "quality.toml").write_text('[shown]\nforeign_system = "yes"\n', encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    said = CliRunner().invoke(plugins, ["check", "claimed_box"])
+    assert said.exit_code == 1 and isinstance(said.exception, SystemExit)
+    assert f"Error: {package / 'quality.toml'}: shown.foreign_system: a claim needs" in said.output
+    assert "[1/" not in said.output
