@@ -7,43 +7,31 @@ come to an end are shut.
 
 from __future__ import annotations
 
-import contextlib
 import socket
-import threading
-import time
+from typing import Any
+
+from gateway.sdk.transports.waits import Waits
 
 #: How long a request may take to arrive, and its reply to be taken, in seconds.
 ARRIVE_S, LEAVE_S = 10.0, 20.0
 
 
 class Arrivals:
-    """The sockets that a thread waits for, each with its deadline."""
+    """The platforms' sockets that a thread waits for, each with its one deadline."""
 
     def __init__(self) -> None:
-        self._due: dict[socket.socket, float] = {}
-        self._started = False
+        self._waits = Waits()
+        self._numbers: dict[Any, int] = {}
 
     def begin(self, peer: socket.socket | None, seconds: float = ARRIVE_S) -> None:
         """From now on something is waited for here; ``None``: another server's, which knows how long it waits."""
-        if peer is None:
-            return
-        if not self._started:
-            self._started = True
-            threading.Thread(target=self._watch, name="arrivals", daemon=True).start()
-        self._due[peer] = time.monotonic() + seconds
+        if peer is not None:
+            self.done(peer)
+            self._numbers[peer] = self._waits.begin(peer, seconds)
 
     def done(self, peer: socket.socket | None) -> None:
         """It is here, or there is nothing more to wait for."""
-        self._due.pop(peer, None)  # type: ignore[arg-type]
-
-    def _watch(self) -> None:
-        while True:
-            time.sleep(0.5)
-            now = time.monotonic()
-            for peer, due in list(self._due.items()):
-                if due < now and self._due.pop(peer, None) is not None:
-                    with contextlib.suppress(OSError):
-                        peer.shutdown(socket.SHUT_RDWR)
+        self._waits.done(self._numbers.pop(peer, 0))
 
 
 ARRIVALS = Arrivals()

@@ -125,6 +125,30 @@ def test_a_reply_that_drips_is_bounded_as_a_whole() -> None:
     assert time.monotonic() - began < 1.5
 
 
+@pytest.mark.parametrize(
+    "begin",
+    [
+        pytest.param(b"HTTP/1.1 200 ", id="the status line"),
+        pytest.param(OK + b"X: ", id="a header"),
+        pytest.param(OK + b"Transfer-Encoding: chunked\r\n\r\n5;", id="the line of a chunk"),
+        pytest.param(OK + b"\r\n", id="a body that ends with the connection"),
+    ],
+)
+def test_a_host_that_sends_a_byte_at_a_time_is_not_waited_for(begin: bytes) -> None:
+    """Each byte begins a socket's time limit anew: the call would keep one of the adapter's few slots for hours."""
+    began = time.monotonic()
+    with pytest.raises(OutcomeUnknown):
+        send(replies(begin, *[part for _ in range(60) for part in (b".", 0.05)]), 0.3)
+    assert time.monotonic() - began < 2
+
+
+def test_informal_answers_without_end_are_not_waited_for() -> None:
+    began = time.monotonic()
+    with pytest.raises(OutcomeUnknown):
+        send(replies(*[part for _ in range(60) for part in (b"HTTP/1.1 100 Continue\r\n\r\n", 0.05)]), 0.3)
+    assert time.monotonic() - began < 2
+
+
 def test_a_reply_without_end_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "MAX_REPLY_BYTES", 1000)
     with pytest.raises(InvalidReply, match="over 1000 bytes"):

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from http.client import HTTPException
 from ipaddress import ip_address
 from pathlib import Path
-from threading import Lock
+from threading import Lock, local
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -30,6 +30,7 @@ from urllib3.util import Timeout
 
 from gateway.domain.errors import InvalidReply, Misconfigured, NotSent, OutcomeUnknown
 from gateway.sdk.transports import wire
+from gateway.sdk.transports.waits import EVERY_S, Waits
 
 #: No legacy system's answer is larger than this; a longer one is cut off and treated as garbage.
 MAX_REPLY_BYTES = 8 * 1024 * 1024
@@ -43,6 +44,21 @@ _TARGETS_MOST = 256
 #: All that requests, urllib3 and the standard library raise for a request that fails. Before a byte has left a
 #: ``ValueError`` is about the address or a header, which only other settings can mend.
 FAILURES = (requests.RequestException, HTTPError, HTTPException, OSError, ValueError)
+
+
+#: The sockets on which replies are awaited, a little longer than their own time limits: those tell more.
+_WAITS = Waits()
+
+
+class _Turn(local):
+    """The request that this thread is sending: how long its reply is awaited, where, and which wait that is."""
+
+    seconds: float = 0.0
+    sock: Any = None
+    wait: int = 0
+
+
+_turn = _Turn()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +77,9 @@ class _Marked(HTTPConnection):
         if self.sock is None:
             self.connect()
         wire.left()
+        if _turn.sock is None:
+            _turn.sock = self.sock
+            _turn.wait = _WAITS.begin(self.sock, _turn.seconds + EVERY_S)
         super().send(data)
 
 
@@ -119,11 +138,12 @@ class Http:
     ) -> HttpReply:
         """Send one request and read the whole reply; redirects are not followed.
 
-        ``timeout`` is in seconds, for the connection, for each read, and for the body as a whole. Raises ``NotSent`` or
-        ``OutcomeUnknown``; any HTTP status is returned as it is. Nothing is ever sent twice.
+        ``timeout`` is in seconds, for the connection, for the head of the reply and for its body, each as a whole.
+        Raises ``NotSent`` or ``OutcomeUnknown``; any HTTP status is returned as it is. Nothing is ever sent twice.
         """
         before = wire.sends()
         seconds = max(timeout, 0.001)
+        _turn.seconds, _turn.sock, _turn.wait = seconds, None, 0
         try:
             target = self._targets.get(url) or self._target(url)
             for header in headers.items() if headers else ():
@@ -142,9 +162,14 @@ class Http:
                 preload_content=False,
                 decode_content=False,
             )
+            _in_time()
+            _turn.wait = _WAITS.begin(_turn.sock, seconds + EVERY_S)
             body = _read(reply, time.monotonic() + seconds)
+            _in_time()  # a body without a length ends with the connection, also when it is we who have ended that
         except FAILURES as error:
             raise classify(error, sent=wire.sends() > before, where=_where(url)) from None
+        finally:
+            _WAITS.done(_turn.wait)
         return HttpReply(reply.status, {name.lower(): reply.headers[name] for name in reply.headers}, body)
 
     def _target(self, url: str) -> _Target:
@@ -184,6 +209,12 @@ class Http:
             self._targets.clear()
         for pool in pools:
             pool.close()
+
+
+def _in_time() -> None:
+    """Raises ``OutcomeUnknown`` if the reply was waited for no longer."""
+    if not _WAITS.done(_turn.wait):
+        raise OutcomeUnknown("the reply did not end in time")
 
 
 def _where(url: str) -> str:
