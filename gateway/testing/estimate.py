@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 
 from gateway.testing.bench import Bench
@@ -17,8 +18,20 @@ _TRAIT_TRIALS = 10
 _PROCESS_S = 0.2
 #: Network faults under which the call waits for its whole patience.
 _SILENT = frozenset({"swallow", "hold", "silence"})
-#: A check whose hook was not measured yet, and one that is not about one hook, in seconds.
+#: A check whose hook was not measured yet, in seconds.
 UNKNOWN_S = 3.0
+#: Checks of all hooks together: trials a hook, in a quick run and in a whole one.
+_TRIALS_A_HOOK = {
+    "parsers_raise_parse_error": (privacy.QUICK_SPOILT, privacy.SPOILT),
+    "no_secret_leaks": (4, 4),
+    "tenants_apart": (2, 4),
+    "cost_per_call": (2, 5),
+}
+
+
+def at_a_time(threads: int) -> int:
+    """How many checks really go on at a time where so many threads run them: they wait, and they compute."""
+    return min(threads, 2 * (os.cpu_count() or 1))
 
 
 def one_call_s(bench: Bench) -> float:
@@ -30,7 +43,8 @@ def seconds(bench: Bench, rule: str, hook: str = "") -> float:
     """About how long a check takes by itself, in seconds."""
     measured = bench.measured.get(hook)
     if measured is None:
-        return max(UNKNOWN_S, _CALLS_A_TRIAL * one_call_s(bench) * len(bench.measured))
+        trials = _TRIALS_A_HOOK.get(rule, (1, 1))[0 if bench.quick else 1] * len(bench.measured)
+        return max(UNKNOWN_S, trials * (_CALLS_A_TRIAL * one_call_s(bench) + _WAIT_S))
     at = min(measured.messages, 2) if bench.quick else measured.messages
     trial = _CALLS_A_TRIAL * measured.seconds + _WAIT_S
     if rule == faults.RULE:

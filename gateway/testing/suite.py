@@ -17,7 +17,7 @@ from gateway.runtime.answers import CHANGE_HOOKS
 from gateway.runtime.capabilities import capabilities
 from gateway.testing.bench import Bench
 from gateway.testing.checks import bronze, contract, faults, kills, ledger, privacy, traits
-from gateway.testing.estimate import UNKNOWN_S, left_out, one_call_s, seconds
+from gateway.testing.estimate import UNKNOWN_S, at_a_time, left_out, one_call_s, seconds
 from gateway.testing.ground import Ground
 from gateway.testing.ladder import GRADES, Report
 from gateway.testing.places import places_of
@@ -131,8 +131,8 @@ def _run(bench: Bench, watch: Watch, only: Collection[str]) -> None:
     changing = [hook for hook in bench.hooks if hook in CHANGE_HOOKS]
     others = [hook for hook in bench.hooks if hook not in CHANGE_HOOKS]
     first = [_Check("contract", contract.check, contract.RULE, hook) for hook in (*changing, *others)]
-    to_come = _expected(bench, [*first, *_rest(bench, changing, only), *_alone(only)])
-    watch.expect({_START: UNKNOWN_S, **to_come}, _wide(bench))
+    to_come = _expected(bench, [*first, *_rest(bench, changing, only)], _alone(only))
+    watch.expect({_START: UNKNOWN_S, **to_come}, at_a_time(_wide(bench)))
     watch.began(_START)
     there = _opened(bench)
     watch.over(_START)
@@ -141,7 +141,7 @@ def _run(bench: Bench, watch: Watch, only: Collection[str]) -> None:
     _side_by_side(bench, watch, first[: len(changing)])
     _side_by_side(bench, watch, first[len(changing) :])
     rest = _rest(bench, bench.changes, only)
-    watch.expect(_expected(bench, [*rest, *_alone(only)]), _wide(bench))
+    watch.expect(_expected(bench, rest, _alone(only)), at_a_time(_wide(bench)))
     one = one_call_s(bench)
     watch.say(f"one call takes {one:.2f} s here: about {told(watch.left_s())} for the {len(rest)} checks to come")
     _side_by_side(bench, watch, rest)
@@ -173,8 +173,10 @@ def _alone(only: Collection[str]) -> list[_Check]:
     return [check for check in _ALONE if not only or check.rule in only]
 
 
-def _expected(bench: Bench, checks: list[_Check]) -> dict[str, float]:
-    return {check.name: seconds(bench, check.rule, check.hook) for check in checks}
+def _expected(bench: Bench, checks: list[_Check], alone: list[_Check]) -> dict[str, float]:
+    """About how long each takes; one that runs alone counts for as many as would else run beside it."""
+    found = {check.name: seconds(bench, check.rule, check.hook) for check in (*checks, *alone)}
+    return found | {check.name: found[check.name] * at_a_time(_wide(bench)) for check in alone}
 
 
 def _wide(bench: Bench) -> int:

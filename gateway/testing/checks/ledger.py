@@ -146,7 +146,8 @@ def _compare(bench: Bench, hook: str, baseline: Any) -> None:
     rule = "cost_per_call"
     if not baseline:
         line = f"{hook} = {{messages = {measured['messages']:.0f}, time = {measured['time']}}}"
-        bench.report.not_shown(rule, hook, "", f"quality.toml has no [cost] of it; measured now: {line}")
+        why = f"quality.toml has no [cost] of it; measured now: {line}"
+        bench.report.not_shown(rule, hook, "", why, "{quality}: write the lines measured, as above, below [cost]")
     elif measured["messages"] > baseline["messages"]:
         why = f"{measured['messages']:.0f} messages, {baseline['messages']} were agreed"
         bench.report.refuted(rule, hook, "messages", why)
