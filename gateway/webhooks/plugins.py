@@ -138,7 +138,7 @@ class PluginReceiver:
             if trouble:
                 event = job.event["id"] if job.event is not None else ""
                 level = logging.ERROR if outcome == "parked" else logging.WARNING
-                log.log(level, _SAID[outcome], extra={"plugin": self.name, "event": event, "trouble": trouble})
+                log.log(level, _SAID[outcome], extra={"endpoint": self.id, "subject": event, "trouble": trouble})
 
     def _note(self, tx: Tx, job: Job, trouble: str) -> str:
         """``told``, ``later`` or ``parked``; hold the receiver's lock."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import time
 from collections.abc import Callable
@@ -90,13 +91,16 @@ def test_no_address_stands_in_the_database(post: Post) -> None:
 
 
 @pytest.mark.parametrize("fault", ["drop_after", "garbage", "error", "refuse", "too_fast", "token_taken"])
-def test_a_lost_or_odd_answer_makes_no_second_message(post: Post, fault: str) -> None:
+def test_a_lost_or_odd_answer_makes_no_second_message(post: Post, fault: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
     post.go()
     post.house.fault("messages", Fault(fault, "template", 2))
     post.sell()
     until(lambda: ended(post), post.go)
     assert post.statuses() == ["sent"] and len(post.sent()) == 1
     assert post.tasks() == []
+    told = [record for record in caplog.records if record.name == "gateway.messages"]
+    assert (told or fault == "token_taken") and openid_of(1) not in caplog.text
 
 
 def test_an_answer_that_comes_too_late_makes_no_second_message(post: Post) -> None:

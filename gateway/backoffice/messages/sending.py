@@ -155,8 +155,8 @@ class Sending:
         """Write down what became of a message."""
         self._engine.journal.tx(lambda tx: self._note(tx, job, outcome))
         if isinstance(outcome.result, AdapterError):
-            about_it = {"merchant": job.row["merchant"], "connection": job.row["connection"], "message": job.op.key}
-            log.info("a message was not sent", extra={**about_it, "error": type(outcome.result).__name__})
+            where = {"merchant": job.row["merchant"], "connection": job.row["connection"], "subject": job.row["event"]}
+            log.info("a message was not sent", extra={**where, "error": type(outcome.result).__name__})
 
     def _note(self, tx: Tx, job: Job, outcome: Outcome) -> None:
         op, now, row = job.op.copy(), self._engine.clock.now(), job.row
