@@ -24,7 +24,7 @@ CONFIG = click.option(
 def messages(config: Path, merchant_id: str, limit: int) -> None:
     """How many messages to members stand how, and the newest that were not sent, each with the reason.
 
-    No address and no word of a message is shown, or stored.
+    Of one checkout: gateway timeline. No address and no word of a message is shown.
     """
     from gateway.app import build_parts
     from gateway.store import messages as sql

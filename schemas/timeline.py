@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from marshmallow import fields
 
-from schemas.fields import Amount, Moment, Resource, Text, Whole
+from schemas.fields import Amount, Moment, Resource, Text, Whole, Word
 from schemas.refunds import SlotBack
 
 _COUNT = 1_000_000_000
@@ -96,6 +96,17 @@ class Act(Resource):
     said = fields.Dict(keys=fields.String(), required=True)
 
 
+class TimelineMessage(Resource):
+    """A message to the member: about which event, by which template, and how it went."""
+
+    key = fields.String(required=True)
+    event = Text(required=True)
+    template = fields.String(required=True)
+    connection = fields.String(required=True)
+    status = Word("open", "sent", "refused", "unknown", "expired", "skipped", required=True)
+    attempts = fields.List(fields.Nested(Attempt), required=True)
+
+
 class Part(Resource):
     """The checkout itself, or a refund of it."""
 
@@ -110,6 +121,7 @@ class Part(Resource):
     events = fields.List(fields.Nested(TimelineEvent), required=True)
     tasks = fields.List(fields.Nested(TimelineTask), required=True)
     acts = fields.List(fields.Nested(Act), required=True)
+    messages = fields.List(fields.Nested(TimelineMessage), required=True)
 
 
 class Timeline(Resource):

@@ -38,6 +38,7 @@ WORDS = {
     "unsupported": ("its system cannot free it", "对方系统不支持释放"),
     "refused": ("its system refused", "对方系统拒绝"),
     "event": ("event", "事件"),
+    "message": ("message", "消息"),
     "task": ("case", "待办"),
     "act": ("person", "人工"),
     "open": ("open", "未结"),
@@ -65,6 +66,9 @@ def told(found: dict[str, Any], zone: ZoneInfo, lang: str) -> Iterator[str]:
                 yield from _operation(operation, zone, word)
         for slot in part["slots"]:
             yield _slot(slot, zone, word)
+        for message in part["messages"]:
+            yield f"  {word('message')} {message['template']}  {message['connection']}  {message['event']}"
+            yield from _operation({**message, "hook": "message_send", "unrecorded": 0}, zone, word)
         yield from _beside(part, zone, word)
     yield f"\n{word('head')} {found['audit_head']}"
 

@@ -16,7 +16,7 @@ from gateway.engine.sealing import Sealer
 from gateway.engine.seams import Journal
 from gateway.engine.views import moment, slots_view, status_of
 from gateway.sdk.transports.masking import mask_numbers
-from gateway.store import audit, frames
+from gateway.store import audit, frames, messages
 from gateway.store import journal as sql
 from gateway.store.encoding import load
 from gateway.store.port import Row, Tx
@@ -84,6 +84,7 @@ def _part(tx: Tx, row: Row) -> Json:
         "events": [_event(event) for event in events],
         "tasks": [_task(task) for task in sql.tasks_of(tx, saga.id)],
         "acts": [_act(act) for act in audit.acts_of(tx, saga.id)],
+        "messages": [_message(each, frames.of_saga(tx, each["key"])) for each in messages.of_subject(tx, saga.id)],
     }
 
 
@@ -159,6 +160,11 @@ def _event(row: Row) -> Json:
         "occurred_at": moment(row["occurred"]),
         "audit_head": head,
     }
+
+
+def _message(row: Row, attempts: Sequence[Row]) -> Json:
+    names = ("key", "event", "template", "connection", "status")
+    return {**{name: row[name] for name in names}, "attempts": [_attempt(attempt) for attempt in attempts]}
 
 
 def _task(row: Row) -> Json:

@@ -8,9 +8,12 @@ import re
 import time
 from collections.abc import Callable
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
+from gateway.backoffice.evidence import told
+from gateway.engine.timeline import timeline
 from gateway.sdk.simulator import Fault
 from plugins.messages.simulator_books import openid_of
 from tests.messages.conftest import PAID, READY, Post
@@ -47,6 +50,10 @@ def test_a_sale_and_its_refund_are_told_to_the_member_once(post: Post) -> None:
     assert re.fullmatch(r"谢谢光临便民超市武林店，20\d\d-\d\d-\d\d \d\d:\d\d", paid["data"]["first"])
     assert refunded["data"] == {"keyword1": "R-1", "keyword2": "¥25.60"}
     assert post.statuses() == ["sent", "sent"] and post.tasks() == []
+    found = timeline(post.house.database, post.house.engine.sealer, "m1", checkout["id"])
+    shown = "\n".join(told(found, ZoneInfo("Asia/Shanghai"), "zh"))
+    assert "消息 paid  account" in shown and "消息 refunded  account" in shown
+    assert "谢谢光临" in shown and openid_of(1) not in shown, "evidence shows what was said, and not to whom"
 
 
 DEPOSITS = """
