@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, ClassVar
 
-from gateway.sdk import DeclineReason, OutcomeUnknown
+from gateway.sdk import DeclineReason, OutcomeUnknown, Page, hookimpl
 from gateway.testing.ladder import LADDER, Places, Report
 from gateway.testing.suite import run
 from tests.testing.wallet import WalletAdapter, WalletProfile
@@ -44,6 +44,35 @@ def test_a_valid_request_that_was_refused_leads_to_both_places() -> None:
     said = run(Refuses, only=["hooks_pass"]).next_step
     assert "came to declined (declined, done)" in said and "prepare() there" in said
     assert "payment_charge() takes for a refusal what is none" in said
+
+
+class _TellsNothing(WalletAdapter):
+    @hookimpl
+    def payment_statement(self, request: Any) -> Any:
+        return Page(items=())
+
+
+class TellsNothing(WalletProfile):
+    adapter = _TellsNothing
+
+
+class _ListsBadly(WalletAdapter):
+    @hookimpl
+    def payment_statement(self, request: Any) -> Any:
+        raise OutcomeUnknown("the list is cut off")
+
+
+class ListsBadly(WalletProfile):
+    adapter = _ListsBadly
+
+
+def test_a_reading_hook_is_told_what_it_should_have_found() -> None:
+    """A statement that finds nothing may be asked wrongly, or written wrongly: both places are named."""
+    said = run(TellsNothing, only=["hooks_pass"]).next_step
+    assert "payment_statement: it finds nothing" in said and "TellsNothing: ask for something that is there" in said
+    assert re.search(r"if it is there, tests/testing/test_hints\.py:\d+, payment_statement\(\)", said)
+    said = run(ListsBadly, only=["hooks_pass"]).next_step
+    assert "came to unknown (the list is cut off)" in said and "expected: an answer: nothing was made to go" in said
 
 
 def test_every_rule_says_what_is_expected_and_where_to_change_what() -> None:

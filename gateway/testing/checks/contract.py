@@ -25,6 +25,8 @@ _MOST_PAGES = 500
 _QUERIES = frozenset(QUERY_HOOKS.values())
 #: What to change where a request could not be made, and where it seems to have moved nothing.
 _COUNT = "{conformance}: tally() must count what {at} moves; if it has nothing to do, name it in `silent` there"
+_NOTHING = "it finds nothing, so nothing was shown"
+_NAME = "{conformance}: ask for something that is there, or see to it in prepare(); if it is there, {at}"
 _WRITE = "{conformance}: the request, or what must come before it; where a hook is named above, {at}"
 
 
@@ -120,16 +122,15 @@ def read(bench: Bench, hook: str) -> None:
         with bench.ground.far() as far:
             if hook.endswith("_statement"):
                 _something_booked(bench, far, hook)
-            try:
-                request = far.profile.request(hook, far)
-            except Missing as trouble:
-                if far.foreign is None or not hook.endswith("_statement"):
-                    raise
-                bench.report.not_shown("source_to_reconcile", hook, "", str(trouble))
-                bench.report.add(RULE, Verdict.UNCLAIMED, hook, "", f"not tried on this place: {trouble}")
+            request = _asked_for(bench, far, hook)
+            if request is None:
                 return
             before = far.quiet()
-            wrong, said = _read(far, hook, request)
+            found = far.run(hook, request)
+            if found.kind != "read":
+                bench.report.findings.append(not_done(RULE, hook, found, bench.profile, "an answer"))
+                return
+            wrong, said = _read(far, hook, request, found)
             after = far.quiet()
     except (Missing, RuntimeError) as trouble:
         bench.report.not_shown(RULE, hook, "", f"no valid request could be made: {trouble}", change=_WRITE)
@@ -137,9 +138,22 @@ def read(bench: Bench, hook: str) -> None:
     if after != before:
         wrong = wrong or f"reading moved the books: {told(moved(before, after))}"
     if wrong:
-        bench.report.refuted(RULE, hook, "", wrong)
+        change = _NAME if wrong == _NOTHING else ""
+        bench.report.findings.append(Finding(RULE, Verdict.REFUTED, hook, "", wrong, change=change))
     else:
         bench.report.shown(RULE, hook, "", said)
+
+
+def _asked_for(bench: Bench, far: Far, hook: str) -> Any | None:
+    """The request of a reading hook; ``None`` for a statement that this place can't be made to give."""
+    try:
+        return far.profile.request(hook, far)
+    except Missing as trouble:
+        if far.foreign is None or not hook.endswith("_statement"):
+            raise
+        bench.report.not_shown("source_to_reconcile", hook, "", str(trouble))
+        bench.report.add(RULE, Verdict.UNCLAIMED, hook, "", f"not tried on this place: {trouble}")
+        return None
 
 
 def _something_booked(bench: Bench, far: Far, hook: str) -> None:
@@ -149,14 +163,11 @@ def _something_booked(bench: Bench, far: Far, hook: str) -> None:
     far.profile.advance(far)
 
 
-def _read(far: Far, hook: str, request: Any) -> tuple[str, str]:
-    found = far.run(hook, request)
-    if found.kind != "read":
-        return f"a valid request came to {found}", ""
+def _read(far: Far, hook: str, request: Any, found: Outcome) -> tuple[str, str]:
     if isinstance(found.answer, Page):
         return _paged(far, hook, request, found.answer)
     if found.answer is None or found.answer == ():
-        return "it finds nothing: the profile's request must name something that is there", ""
+        return _NOTHING, ""
     return "", f"{len(found.answer)} found" if isinstance(found.answer, tuple) else "found"
 
 
@@ -176,7 +187,7 @@ def _paged(far: Far, hook: str, request: Any, page: Page[Any]) -> tuple[str, str
         items += page.items
     names = [getattr(item, "sku", None) or getattr(item, "ref", None) for item in items]
     if not items:
-        return "it finds nothing: the profile's request must name something that is there", ""
+        return _NOTHING, ""
     if not hook.endswith("_statement") and len(set(names)) != len(names):
         return "the same item stands on two pages", ""
     return "", f"{len(items)} items on {pages} pages"

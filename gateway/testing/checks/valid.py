@@ -11,7 +11,7 @@ from gateway.testing.far import Outcome
 from gateway.testing.ladder import Finding, Verdict
 from gateway.testing.profile import Profile
 
-_EXPECTED = "done: nothing was made to go wrong, and {conformance} calls this request valid"
+_EXPECTED = "nothing was made to go wrong, and {conformance} calls this request valid"
 #: By what it came to, the places to look at, the likeliest first. ``{deadline}`` and ``{settle}`` are the profile's.
 _LOOK: Mapping[str, str] = {
     "unknown": "the request went out, and {at} took what came back, if anything came, for no answer. If the text "
@@ -31,10 +31,10 @@ _LOOK: Mapping[str, str] = {
 }
 
 
-def not_done(rule: str, hook: str, came: Outcome, profile: Profile) -> Finding:
-    """The finding about a valid request that did not come to done."""
+def not_done(rule: str, hook: str, came: Outcome, profile: Profile, expected: str = "done") -> Finding:
+    """The finding about a valid request that did not come to what was ``expected``."""
     sent = f"{came.sent} message{'' if came.sent == 1 else 's'} sent, {came.seconds:.1f} s"
     change = _LOOK.get(came.kind, "{at}")
     change = change.replace("{deadline}", f"{profile.deadline_s:g}").replace("{settle}", f"{profile.settle_s:g}")
     why = f"a valid request came to {came} ({sent})"
-    return Finding(rule, Verdict.REFUTED, hook, "", why, _EXPECTED, change)
+    return Finding(rule, Verdict.REFUTED, hook, "", why, f"{expected}: {_EXPECTED}", change)
