@@ -55,12 +55,12 @@ class Addresses:
         told = doc.get("to")
         if told is None or self._key is None:
             return None
-        raw = base64.b64decode(told["sealed"])
         try:
+            raw = base64.b64decode(told["sealed"])
             opened = AESGCM(self._key()).decrypt(raw[:_NONCE], raw[_NONCE:], merchant_id.encode())
-        except (InvalidTag, GatewayError):
+            return Secret(opened.decode())
+        except (InvalidTag, GatewayError, ValueError):
             return None
-        return Secret(opened.decode())
 
     def _seal(self, merchant_id: str, address: str) -> str:
         assert self._key is not None

@@ -87,6 +87,11 @@ def write(tx: Tx, row: Json) -> bool:
     return tx.execute(_WRITE, row) == 1
 
 
+def put_off(tx: Tx, key: str, due_at: int) -> None:
+    """Look at an open message again at this time (milliseconds)."""
+    tx.execute("UPDATE messages SET due_at = :at WHERE key = :key AND due_at IS NOT NULL", {"key": key, "at": due_at})
+
+
 def of_subject(tx: Tx, subject: str) -> list[Row]:
     """The messages about a checkout, a refund or a deposit."""
     return tx.all("SELECT * FROM messages WHERE subject = :subject ORDER BY key", {"subject": subject})

@@ -139,6 +139,17 @@ def test_the_same_event_taken_twice_makes_one_message(post: Post) -> None:
     assert len(post.rows()) == 1 and len(post.sent()) == 1
 
 
+def test_one_that_cannot_be_worked_on_keeps_no_other_from_being_sent(post: Post) -> None:
+    """A row that a disk has spoilt, a document of another version: the other members still get theirs."""
+    spoilt, whole = post.sell(), post.sell()
+    post.relay.take_events()
+    sql = "UPDATE messages SET outcome = 'no JSON' WHERE subject = :id"
+    post.house.database.tx(lambda tx: tx.execute(sql, {"id": spoilt["id"]}))
+    for _ in range(3):
+        post.go()
+    assert {row["subject"]: row["status"] for row in post.rows()} == {spoilt["id"]: "open", whole["id"]: "sent"}
+
+
 def test_who_withdrew_is_not_written_to(post: Post) -> None:
     post.house.running["messages"].simulator.control({"do": "unfollow", "follower": 1})
     post.sell()

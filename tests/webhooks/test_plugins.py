@@ -7,10 +7,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from gateway.cli_doctor import _receivers
 from gateway.runtime.gateway_config import PluginEvents
 from gateway.store import webhooks as sql
 from gateway.testing.postgres import PostgresServer
@@ -88,7 +90,9 @@ def test_every_event_comes_once_and_in_the_order_of_its_subject(post: Post) -> N
     assert set(listener.told[0]) == {"id", "type", "occurred_at", "merchant", "subject", "seq", "data", "audit_head"}
 
 
-def test_what_a_plugin_cannot_take_is_parked_and_named_and_all_else_goes_on(post: Post) -> None:
+def test_what_a_plugin_cannot_take_is_parked_and_named_and_all_else_goes_on(
+    post: Post, capsys: pytest.CaptureFixture[str]
+) -> None:
     def choke(event: Event) -> None:
         if event["subject"] == "bad" and broken:
             raise KeyError(event["subject"])
@@ -106,6 +110,9 @@ def test_what_a_plugin_cannot_take_is_parked_and_named_and_all_else_goes_on(post
     (task,) = (each for each in post.tasks() if each["status"] == "open")
     assert task["kind"] == "plugin-event-parked" and task["subject"] == "plugin:acme"
     assert listener.told[0]["id"] in task["detail"] and "KeyError" in task["detail"]
+    around: Any = SimpleNamespace(listeners=(acme,), database=post.database)
+    assert _receivers(around) == 1
+    assert f"plugin:acme: {listener.told[0]['id']} checkout.completed was parked" in capsys.readouterr().out
     broken = False
     post.happen("good")
     assert post.database.tx(lambda tx: sql.revive(tx, acme.id, post.clock.at)) == 1

@@ -27,6 +27,7 @@ from gateway.engine.seams import Effect, Outcome
 from gateway.engine.service import Engine
 from gateway.store import frames, messages
 from gateway.store.encoding import dump, load
+from gateway.store.errors import StorageError
 from gateway.store.port import Tx
 from gateway.webhooks.cases import Cases
 
@@ -39,6 +40,8 @@ LOST = "messages-lost"
 THREADS, PARALLEL = 16, 4
 #: When to look again at a message that only another node can send, in milliseconds.
 ELSEWHERE = 5_000
+#: For how long a message is put off that could not be worked on, in milliseconds.
+PUT_OFF = 60_000
 #: Ended messages that are deleted in one transaction, and how often that is looked at (milliseconds).
 PRUNE_MOST, PRUNE_EVERY = 500, 60_000
 _DAY = 86_400_000
@@ -82,11 +85,23 @@ class Sending:
                 break
             if self._busy[where] >= PARALLEL:  # only this thread adds to it
                 continue
-            job = self._engine.journal.tx(lambda tx, key=row["key"]: self._begin(tx, key))  # type: ignore[misc]
+            job = self._begun(row["key"])
             if job is not None:
                 self._count(where, 1)
                 jobs.append(job)
         return jobs
+
+    def _begun(self, key: str) -> Job | None:
+        """Begin a message; a fault of ours with one must not keep the others from being sent."""
+        try:
+            return self._engine.journal.tx(lambda tx: self._begin(tx, key))
+        except StorageError:
+            raise
+        except Exception:
+            log.exception("a message could not be begun; it is put off", extra={"subject": key})
+            at = self._engine.clock.now() + PUT_OFF
+            self._engine.journal.tx(lambda tx: messages.put_off(tx, key, at))
+            return None
 
     def _count(self, where: tuple[str, str], more: int) -> None:
         with self._lock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -13,7 +14,10 @@ from gateway.engine.service import Engine
 from gateway.runtime import Merchant
 from gateway.runtime.messages import EVENTS
 from gateway.store import journal, messages
+from gateway.store.errors import StorageError
 from gateway.store.port import Row, Tx
+
+log = logging.getLogger("gateway.messages")
 
 #: The receiver's id in the feed.
 RECEIVER = "messages"
@@ -41,8 +45,18 @@ class Taking:
         for event in events:
             merchant = self._engine.runtime.merchants.get(event["merchant"])
             if event["type"] in _EVENTS and merchant is not None and merchant.messages.on:
-                skipped += self._take(tx, merchant, event)
+                skipped += self._taken(tx, merchant, event)
         return lambda: OUTCOMES.labels("skipped").inc(skipped)
+
+    def _taken(self, tx: Tx, merchant: Merchant, event: Row) -> int:
+        """The same as ``_take``; a fault of ours with one event must not keep the others from being taken."""
+        try:
+            return self._take(tx, merchant, event)
+        except StorageError:
+            raise
+        except Exception:
+            log.exception("an event made no message", extra={"merchant": merchant.id, "subject": event["id"]})
+            return 0
 
     def _take(self, tx: Tx, merchant: Merchant, event: Row) -> int:
         """Add an event's messages; how many it does not make, because nobody is known to send them to."""
