@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import dataclass, field
 
 from gateway.backoffice.messages.sending import THREADS, Sending
@@ -22,6 +23,9 @@ from gateway.webhooks.endpoints import Endpoints
 from gateway.webhooks.plugins import PluginReceiver
 from gateway.webhooks.relay import Relay
 from gateway.webhooks.service import RelayService
+
+#: How long what is being sent is waited for at the end, in seconds; another process makes it again.
+STOP_S = 5.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -82,8 +86,11 @@ class Parts:
             sending, self._sending = self._sending, ()
         if recovery is not None:
             recovery.stop()
+        until = time.monotonic() + STOP_S
         for service in sending:
-            service.stop()
+            service.halt()
+        for service in sending:
+            service.stop(STOP_S, max(0.0, until - time.monotonic()))
         self.caller.close()
         self.runtime.close()
         self.updown.close()

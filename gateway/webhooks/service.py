@@ -54,15 +54,20 @@ class RelayService:
     def start(self) -> None:
         self._thread.start()
 
-    def stop(self, timeout: float = 5.0) -> None:
-        """Claim nothing more, and wait for deliveries under way, for so many seconds at most.
-
-        What became of one that takes longer is not written down any more, so that nobody uses a database that is being
-        closed: it is made again by another process when its lease has run out.
-        """
-        until = time.monotonic() + timeout
+    def halt(self) -> None:
+        """Claim nothing more; several are halted before the first is waited for."""
         self._stop.set()
         self._wake.set()
+
+    def stop(self, timeout: float = 5.0, patience: float | None = None) -> None:
+        """Claim nothing more, and wait for deliveries under way, for so many seconds at most.
+
+        ``patience``, if given, is how long to wait for what is being sent; what is being written down is always waited
+        for. What became of one that takes longer is not written down any more, so that nobody uses a database that is
+        being closed: it is made again by another process when its lease has run out.
+        """
+        until = time.monotonic() + (timeout if patience is None else patience)
+        self.halt()
         self._thread.join(timeout)
         self._pool.shutdown(wait=False)
         with self._changed:
