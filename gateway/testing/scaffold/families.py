@@ -12,7 +12,7 @@ FAMILIES = ("payments", "membership", "coupons", "stock", "orders", "messages")
 #: What each transport is in words, and the families that make sense over it.
 TRANSPORTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "http": ("HTTP and JSON", FAMILIES),
-    "xml": ("XML over HTTP, with a token that runs out", FAMILIES),
+    "xml": ("XML over HTTP", FAMILIES),
     "soap": ("SOAP", FAMILIES),
     "tcp": ("TCP frames", FAMILIES),
     "database": ("a shared database", ("membership", "coupons", "stock", "orders", "messages")),
