@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -45,6 +46,8 @@ class Friendly(click.Group):
     """Trouble that the gateway knows is told in a sentence, with exit status 1; anything else is a bug."""
 
     def invoke(self, context: click.Context) -> Any:
+        if isinstance(sys.stdout, io.TextIOWrapper):  # no command breaks off for a sign that a terminal of GBK lacks
+            sys.stdout.reconfigure(errors="backslashreplace")
         try:
             return super().invoke(context)
         except (GatewayError, StorageError) as error:
