@@ -12,7 +12,10 @@ from gateway.domain.common import Secret
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """One message to one receiver who consented to it, in the receiver's ``language`` (``zh``, ``en``) if known."""
+    """One message to one receiver who consented to it, in the receiver's ``language`` (``zh``, ``en``) if known.
+
+    ``channel`` is the name of the connection's adapter, ``template`` the merchant's own name of a template.
+    """
 
     channel: str
     template: str
