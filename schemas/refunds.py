@@ -124,3 +124,6 @@ class Refund(Resource):
     slots = fields.List(fields.Nested(SlotBack), required=True)
     legs = fields.List(fields.Nested(LegView), required=True)
     tasks = fields.List(fields.Nested(TaskRef), required=True)
+    deferred = fields.List(
+        Text(), metadata={"description": "legs of a refund that has succeeded that are still to be done, as the till's"}
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gateway.engine.model import Leg, Op, OpState, Phase, State
 from gateway.engine.pursue import Way
+from gateway.engine.unbooked import needless, waits
 from gateway.engine.words import NOT_SENT_MOST, Words, told
 
 
@@ -32,7 +33,7 @@ class Booking(Words):
         """Pursue what must not fail the sale; say whether it is worth waiting for."""
         worth_waiting, without = False, self.saga.without()
         for leg, hook in self._legs(phase):
-            if leg.name in without or (leg.params.get("slot") and self._left_as_it_is(leg, hook)):
+            if leg.name in without or self._not_now(phase, leg, hook):
                 continue
             op = self.ops.last(leg.name, hook)
             way = self._pursue(leg, hook)
@@ -50,6 +51,13 @@ class Booking(Words):
                 worth_waiting |= not (down or self._seen_later(leg, hook, op))
                 self._overdue_tail(phase, leg, hook, op)
         return worth_waiting
+
+    def _not_now(self, phase: Phase, leg: Leg, hook: str) -> bool:
+        """Whether nothing is to be done now: a return waits for its sale, a slot is left as it is, or all of the sale
+        was given back before it got there."""
+        if waits(self.saga, leg) or (leg.params.get("slot") and self._left_as_it_is(leg, hook)):
+            return True
+        return needless(self.saga, phase, self.ops.last(leg.name, hook))
 
     def _left_as_it_is(self, leg: Leg, hook: str) -> bool:
         """Whether nothing is to be done now for a slot that a refund frees: somebody has, its session is to be closed

@@ -14,9 +14,10 @@ from gateway.engine.model import Json, Kind, Leg, Op, OpState, Phase, Saga, Stat
 from gateway.engine.plan import Planner
 from gateway.engine.priced import Priced
 from gateway.engine.problems import Problem, invalid
+from gateway.engine.records import original_of
 from gateway.engine.replies import Reply
 from gateway.engine.seams import Secrets
-from gateway.engine.service import Asked, Engine, original_of
+from gateway.engine.service import Asked, Engine
 from gateway.engine.views import deposit_view
 from gateway.runtime import Merchant
 from gateway.store import holds as holds_sql

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from gateway.engine.model import Json, Leg, Op, OpState, Phase, Saga
 from gateway.engine.own import OWN
-from gateway.engine.service import original_of
+from gateway.engine.records import original_of
 
 
 def drawing_legs(name: str, tender_id: str, deposit: Saga, ops: Sequence[Op], amount: int) -> list[Leg]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from gateway.engine.model import Far, Json, Leg, Op, OpState, Phase, Saga
-from gateway.engine.service import original_of
+from gateway.engine.records import original_of
 
 #: Why a slot is not even asked for; one that its system refuses is found out later.
 BEGUN, NOT_WANTED, UNSUPPORTED = "begun", "not_wanted", "unsupported"

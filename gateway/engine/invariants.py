@@ -15,6 +15,7 @@ from gateway.engine.own import OWN
 from gateway.engine.records import op_from, saga_from
 from gateway.engine.redeeming import honoured
 from gateway.engine.requests import tenders_of
+from gateway.engine.unbooked import needless
 from gateway.engine.words import tender_leg
 from gateway.hookspecs import UNDO_HOOKS
 from gateway.store import journal as sql
@@ -187,6 +188,8 @@ def _not_settled(found: Record) -> Iterator[tuple[Leg, str, Op | None]]:
             if hook is None or found.open_task(leg.name):
                 continue
             op = found.last(leg.name, hook)
+            if phase is Phase.POST and needless(found.saga, phase, op):
+                continue
             fine = {OpState.OK} if phase is not Phase.POST else {OpState.OK, OpState.PENDING}
             if (op is None or op.state not in fine) and not honoured(found.saga, leg, op) and not _left_out(found, leg):
                 yield leg, hook, op

@@ -103,3 +103,8 @@ def op_row(op: Op, fence: int) -> dict[str, Any]:
         "outcome": dump(op.outcome) if op.outcome else "{}",
         "fence": fence,
     }
+
+
+def original_of(op: Op) -> dict[str, Any]:
+    """An operation as a later saga refers to it."""
+    return {"key": op.key, "ref": op.ref, "facts": op.facts, "at": op.first_sent}

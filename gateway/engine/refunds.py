@@ -17,12 +17,12 @@ from gateway.engine.limits import back_legs
 from gateway.engine.model import Json, Kind, Leg, Op, OpState, Phase, Saga, State
 from gateway.engine.own import OWN
 from gateway.engine.problems import Problem, invalid
-from gateway.engine.records import saga_from
+from gateway.engine.records import original_of, saga_from
 from gateway.engine.replies import Reply
 from gateway.engine.requests import tenders_of
 from gateway.engine.retender import quote_in_force
 from gateway.engine.seams import Secrets
-from gateway.engine.service import Asked, Engine, original_of
+from gateway.engine.service import Asked, Engine
 from gateway.engine.views import refund_view, slots_view
 from gateway.pricing import PricingErrors, refund
 from gateway.store import journal as sql
@@ -288,11 +288,11 @@ class _Plan:
                 self._add(leg.name, leg, Phase.SETTLE, "reward_revoke", given, {**leg.params, "worth_amount": amount})
 
     def _till(self) -> None:
-        """Book the return; a till that takes back only whole sales is asked to void the whole one."""
+        """Book the return, after the sale; a till that takes back only whole sales is asked to void the whole one."""
         leg = self.planned.get("order")
-        posted = self._done("order", "order_post")
-        if leg is None or posted is None:
+        if leg is None or leg.name in self.parent.without():
             return
+        posted = self._done("order", "order_post")
         far = self.engine.caller.far(self.parent.merchant, leg.connection)
         first = self.parent.refunded == 0
         hook = (
@@ -307,6 +307,7 @@ class _Plan:
             "lines": self._returned_lines(),
             "tenders": self._returned_tenders(),
             "bills": leg.params.get("bills", []),
+            "after_sale": posted is None,
         }
         self._add("order", leg, Phase.POST, hook, posted, params)
 

@@ -18,6 +18,7 @@ from gateway.engine.records import op_row, saga_change, saga_row
 from gateway.engine.replies import Reply
 from gateway.engine.requests import SecretGone, build_query, build_request, expected_amount
 from gateway.engine.seams import Caller, Clock, Effect, Ids, Outcome, Secrets
+from gateway.engine.unbooked import look_at_sale, tell_refunds
 from gateway.engine.words import Ops
 from gateway.store import audit, frames
 from gateway.store import journal as sql
@@ -117,6 +118,7 @@ class Transaction(Notes):
         self.standing: list[NewTask] = []
         self.attempts: list[dict[str, Any]] = []
         was = self.saga.state
+        look_at_sale(tx, self.saga)
         if self.work.fresh:
             self.events.append((f"{self.saga.kind}.accepted", {}))
         for outcome in self.done:
@@ -263,6 +265,8 @@ class Transaction(Notes):
         ended = saga.state in TERMINAL and (was not in TERMINAL or self.work.fresh)
         self._open_tasks()
         self._settle_tasks()
+        if was is State.COMPLETED:
+            tell_refunds(tx, saga, self.work.ops, self.now)
         if was not in TERMINAL:
             bind_attempts(saga, self.attempts)
         self._note_transition(was, ended)

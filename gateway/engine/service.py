@@ -381,11 +381,6 @@ def storage_problem(error: StorageError) -> Problem:
     )
 
 
-def original_of(op: Op) -> Json:
-    """An operation as a later saga refers to it."""
-    return {"key": op.key, "ref": op.ref, "facts": op.facts, "at": op.first_sent}
-
-
 def rows(items: Sequence[Mapping[str, Any]]) -> list[Json]:
     """Copies of rows as JSON."""
     return [dict(item) for item in items]

@@ -92,12 +92,13 @@ def checkout_view(saga: Saga, ops: Sequence[Op]) -> Json:
 
 
 def _deferred(saga: Saga, ops: Sequence[Op]) -> list[str]:
-    """The legs of a completed sale that are still to be done: its booking, points, rewards."""
+    """The legs of a completed sale or refund that are still to be done: its booking, points, rewards."""
     if saga.state is not State.COMPLETED:
         return []
     done = {(op.leg, op.hook) for op in ops if op.state is OpState.OK}
     due = (*saga.due(Phase.POST), *saga.due(Phase.REWARD))
-    return [leg.name for leg, hook in due if (leg.name, hook) not in done and leg.name not in saga.without()]
+    left = [leg for leg, hook in due if (leg.name, hook) not in done and leg.name not in saga.without()]
+    return [leg.name for leg in left if not leg.params.get("slot")]  # what becomes of a slot is told by itself
 
 
 def _all_tenders(saga: Saga) -> list[Json]:
@@ -204,7 +205,7 @@ def next_action(saga: Saga, ops: Sequence[Op]) -> Json | None:
 def refund_view(saga: Saga, ops: Sequence[Op]) -> Json:
     """The refund resource of the API."""
     status = "succeeded" if saga.state is State.COMPLETED else status_of(saga, ops)
-    return {
+    view = {
         "id": saga.id,
         "status": status,
         "refund_no": saga.number,
@@ -219,6 +220,7 @@ def refund_view(saga: Saga, ops: Sequence[Op]) -> Json:
         "legs": legs_view(saga, ops),
         "tasks": [{"id": t["id"], "leg": t["leg"], "kind": t["kind"]} for t in saga.progress.get("tasks", ())],
     }
+    return view if not (deferred := _deferred(saga, ops)) else {**view, "deferred": deferred}
 
 
 def slots_view(saga: Saga, ops: Sequence[Op]) -> list[Json]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from gateway.engine import invariants
 from gateway.engine.model import Kind, Leg, OpState, Phase, Saga, State
+from gateway.engine.records import saga_from
 from gateway.engine.redeeming import honoured
 from gateway.engine.requests import tenders_of
 from gateway.store import holds
@@ -67,7 +68,15 @@ class Books(Ground):
         planned = sum(leg.hook(Phase.POST) is not None for leg in saga.legs())
         if posted != (planned if done else 0):
             wrong.append(f"O1: {saga.state}, posted {posted} times of {planned}")
+        wrong += self._returns(saga) if done else []
         return [f"{saga.id} {text}" for text in wrong]
+
+    def _returns(self, saga: Saga) -> Iterator[str]:
+        """O1: the till has each refund of a sale that it has, once."""
+        for refund in map(saga_from, self._children(saga)):
+            returned = sum(system.returned.get(refund.id, 0) for system in self.systems.values())
+            if returned != len(refund.due(Phase.POST)):
+                yield f"O1: {refund.id} was returned {returned} times at the till"
 
     def _stands(self, found: invariants.Record, leg: Leg, system: FarSystem) -> bool:
         """Whether this leg of a completed checkout has used something up at this system."""

@@ -59,6 +59,8 @@ class Ground:
         self.active = 0
         self.crashes = 0
         self.touched: set[str] = set()
+        #: The refunds of each checkout: a sale that is booked late wakes them.
+        self.refunds: dict[str, set[str]] = {}
         self.locks_moved = False
         self.standing: dict[str, Standing] = {}
         #: Sales whose money came when their goods had begun to go: the watch's business, not theirs.

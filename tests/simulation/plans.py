@@ -10,6 +10,7 @@ from gateway.engine.deposits import PAY_WITHIN
 from gateway.engine.drawing import drawing_legs
 from gateway.engine.model import Json, Kind, Leg, Op, Phase, Saga, State
 from gateway.engine.own import OWN
+from gateway.engine.records import original_of
 from gateway.engine.requests import tenders_of
 
 MERCHANT, STORE = "m", "s"
@@ -210,8 +211,6 @@ def refund_of(
 ) -> Saga | None:
     """A refund of part of what an external tender took (the first one; with ``more`` any, or what value or a deposit
     paid)."""
-    from gateway.engine.service import original_of
-
     by_leg = {leg.name: leg for leg in parent.legs()}
     paid = {tender["leg"] for tender in tenders_of(parent)}
     taken = [op for op in ops if op.hook in _PAID and op.state == "ok" and op.leg in paid]
@@ -226,11 +225,12 @@ def refund_of(
     hooks = {"pay": _PAID[charge.hook]}
     params["original"] = original_of(charge)
     legs = [Leg(f"refund:{source.name}", source.connection, source.adapter, hooks, params)]
-    posted = next((op for op in ops if op.hook == "order_post" and op.state == "ok"), None)
-    if posted is not None:
-        back: Json = {"original": original_of(posted), "order_no": parent.number, "worth_amount": amount}
+    order = by_leg.get("order")
+    if order is not None and order.name not in parent.without():
+        posted = next((op for op in ops if op.hook == "order_post" and op.state == "ok"), None)
+        back: Json = {"order_no": parent.number, "worth_amount": amount, "after_sale": posted is None}
+        back |= {"original": original_of(posted)} if posted is not None else {}
         back |= {"whole": False, "lines": [], "tenders": [], "bills": []}
-        order = by_leg["order"]
         legs.append(Leg("order", order.connection, order.adapter, {"post": "order_return"}, back))
     doc: Json = {
         "site": SITE,

@@ -135,6 +135,7 @@ class Platform(Workers):
         refund = refund_of(parent, ops, f"rfd_{self.ids.new()}", f"R{self.ids.new()}", amount, self.now(), more)
         if refund is not None and refund.amount + parent.refunded <= parent.amount:
             take = Refunds._take
+            self.refunds.setdefault(parent.id, set()).add(refund.id)
             self._start(refund, refund.number, lambda tx: take(None, tx, parent, refund.amount))  # type: ignore[arg-type]
 
     def saga(self, number: str) -> Saga | None:

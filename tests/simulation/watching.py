@@ -17,7 +17,7 @@ class Watch(Books):
     def _committed(self) -> None:
         """The invariants that hold at every moment, of the sagas that this commit may have touched."""
         tx = self._tx()
-        for saga_id in self.touched:
+        for saga_id in self.touched.union(*(self.refunds.get(saga_id, ()) for saga_id in self.touched)):
             found = invariants.record(tx, saga_id, self._op)
             if found is None:
                 self.standing.pop(saga_id, None)

@@ -57,7 +57,8 @@ class Parts:
 
     def original(self, *phases: Phase) -> Original:
         """The change that this one confirms or undoes: of an earlier saga if the plan says so, else of this leg."""
-        if (given := self.params.get("original")) is not None:
+        given = self.params.get("original") or (self.params.get("after_sale") and self.saga.progress.get("booked"))
+        if given:
             return self.given(given)
         for phase in phases or (Phase.HOLD, Phase.SETTLE, Phase.PAY, Phase.POST):
             hook = self.leg.hook(phase)
