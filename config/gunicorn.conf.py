@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tomllib
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 FILE = Path(os.environ.setdefault("GATEWAY_CONFIG", str(Path(__file__).with_name("gateway.toml")))).resolve()
@@ -76,8 +77,33 @@ def on_starting(server):
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
+#: Reads everything as the workers will, in a process of its own: this one keeps what it has.
+_TRIAL = """
+import sys
+from pathlib import Path
+from gateway.app import build_parts
+try:
+    build_parts(Path(sys.argv[1])).close()
+    print("right")
+except Exception as error:
+    print(error)
+"""
+
+
+def _reload_if_right(server, reload):
+    """A mistake in one merchant's file must not stop the others: what is in force stays until all files are right."""
+    env = {name: value for name, value in os.environ.items() if name != "PROMETHEUS_MULTIPROC_DIR"}
+    command = [sys.executable, "-c", _TRIAL, str(FILE)]
+    said = subprocess.run(command, env=env, stdout=subprocess.PIPE, text=True, check=False).stdout  # noqa: S603
+    if said.strip() == "right":
+        reload()
+    else:
+        server.log.error("not reloaded, what was in force stays: %s", said.strip() or "the files cannot be read")
+
+
 def when_ready(server):
     """The console is a process of its own, on its own loopback port; 0 means none."""
+    server.reload = partial(_reload_if_right, server, server.reload)
     if _server.console_port:
         command = [sys.executable, "-m", "gateway.cli", "console", "--config", str(FILE)]
         server.console = subprocess.Popen(command)  # noqa: S603 - our own program

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import selectors
 import socket
+import sys
 import time
 from functools import partial
 from typing import Any
@@ -20,6 +22,8 @@ from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped
 
 from gateway.api.arrivals import ARRIVALS, ARRIVE_S
 from gateway.api.gathering import CONTINUE, Arriving
+from gateway.domain.errors import GatewayError
+from gateway.store.errors import StorageError
 
 #: For how long a client that was answered may go on sending, in seconds, and how many bytes: it reads the reply then.
 PART_S, PART_BYTES = 10.0, 33_554_432
@@ -29,6 +33,8 @@ STOP_S = 2.0
 SLOW_S = 1.0
 #: How much of requests that are arriving a worker keeps at most, in bytes.
 HELD_MOST = 67_108_864
+#: Between two attempts of a worker to load the gateway, in seconds.
+LOAD_AGAIN_S = 5
 _AT_ONCE = 262_144
 _NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _TIMEOUT = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
@@ -44,6 +50,26 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self._parting: dict[Any, float] = {}
         self._held = 0
         self._swept = 0.0
+
+    def load_wsgi(self) -> None:
+        """Load the gateway. At the start of the server it has to work; a later worker waits until it does.
+
+        gunicorn would end the whole server for one that cannot begin: for a file that somebody is just editing, or a
+        database that is away for a moment, when a worker's time is up.
+        """
+        while True:
+            try:
+                super().load_wsgi()
+                return
+            except (GatewayError, StorageError, OSError) as error:
+                if self.age <= self.cfg.workers:
+                    raise
+                self.log.error("a new worker waits, as the gateway cannot be loaded: %s", error)
+            for _ in range(LOAD_AGAIN_S):
+                self.notify()
+                time.sleep(1)
+                if not self.alive or os.getppid() != self.ppid:
+                    sys.exit(0)
 
     # --- what comes ------------------------------------------------------------------------------------------------
 
