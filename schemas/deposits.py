@@ -8,7 +8,7 @@ from marshmallow import fields
 
 from schemas.basket import IdentityGiven, Operator
 from schemas.checkouts import Failure, LegView, NextAction, TaskRef
-from schemas.fields import Amount, Moment, Request, Resource, Text, Word
+from schemas.fields import Amount, Moment, OwnNumber, Request, Resource, Text, Word
 from schemas.tenders import FOR_DEPOSITS, TenderField, TenderView
 
 
@@ -31,7 +31,7 @@ class DepositRequest(Request):
     )
     session_id = Text()
     resource_id = Text(metadata={"description": "the room or table that it is for"})
-    deposit_no = Text(metadata={"description": "the platform's own number, unique for the merchant"})
+    deposit_no = OwnNumber(metadata={"description": "the platform's own number, unique for the merchant"})
 
 
 class Deposit(Resource):
