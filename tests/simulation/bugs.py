@@ -14,6 +14,7 @@ from gateway.domain.errors import AdapterError, NotSent
 from gateway.domain.outcomes import Declined
 from gateway.engine import clock, closing, decide, driver, pursue, redeeming
 from gateway.engine import outcomes as rules
+from gateway.engine import round as rounds
 from gateway.engine.model import OpState, Phase, State
 from gateway.engine.pursue import DONE, Pursuit, Way
 from gateway.store import holds, uses
@@ -152,6 +153,11 @@ bug(
     "clock-taken-at-once",
     "a clock that was turned is taken over while something is under way",
     over(clock, "_busy", lambda tx: False),
+)
+bug(
+    "return-forgotten",
+    "a sale that is booked late wakes none of the refunds whose return waits for it",
+    over(rounds, "tell_refunds", lambda *_: None),
 )
 bug("any-amount", "an answer about another amount is believed", over(rules, "EXACT", frozenset()))
 
