@@ -23,6 +23,7 @@ from gateway.engine.keeping import Keeper, note_configurations
 from gateway.engine.model import Timing
 from gateway.engine.notices import Notices
 from gateway.engine.refunds import Refunds
+from gateway.engine.sealed import Box
 from gateway.engine.seams import TimeOrderedIds
 from gateway.engine.service import Engine
 from gateway.engine.updown import UpDown
@@ -77,7 +78,8 @@ def build_engine(config: GatewayConfig, discovery: Discovery, database: Database
     caller = RuntimeCaller(runtime, clock)
     engine = Engine(runtime, database, caller, clock, ids, timing_of(config))
     master = MasterKey(config.data / "master.key", config.server.master_key)
-    engine.addresses = Addresses(lambda: master.derive("members-addresses"))
+    engine.addresses = Addresses(Box(lambda: master.derive("members-addresses")))
+    engine.quoted = Box(lambda: master.derive("quotes"))
     engine.sealer.use(lambda: master.derive("audit-chain"), config.data / "audit-heads.json")
     note_configurations(database, ids, config.merchants.values(), clock.now())
     engine.worker.chores.append(Keeper(database, clock, caller.late, config.evidence.keep_days).keep)

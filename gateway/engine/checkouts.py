@@ -50,8 +50,10 @@ class Checkouts:
         """Price a basket; changes nothing but that its price is remembered until ``expires_at``."""
         priced = self._price(merchant_id, request, may_price)
         quote_id, expires = f"quo_{self.engine.ids.new()}", self.engine.clock.now() + QUOTE_LIVES
+        clean = without_secrets(request)
         kept = {
-            "request": without_secrets(request),
+            "request": {name: value for name, value in clean.items() if name != "member"},
+            "member": self.engine.quoted.seal(sql.dump(clean.get("member")), quote_id),
             "document": priced.document,
             "campaigns": list(self.engine.campaigns(priced.merchant).documents),
             "payable_amount": priced.quote["payable_amount"],
@@ -84,8 +86,11 @@ class Checkouts:
         if row["expires"] < self.engine.clock.now():
             raise Problem("quote-expired", "ask for a new quote")
         kept, merchant = json.loads(row["doc"]), self.engine.merchant(merchant_id)
+        member = self.engine.quoted.open(kept.get("member", ""), row["id"])
+        if member is None:  # kept under another master key, or by a version that sealed nothing
+            raise Problem("quote-expired", "ask for a new quote")
         # The tenders meant by the quote had no payment codes: those that pay are the checkout's own.
-        quoted = {**kept["request"], "tenders": request.get("tenders") or []}
+        quoted = {**kept["request"], "member": json.loads(member), "tenders": request.get("tenders") or []}
         then = Campaigns.read(kept["campaigns"])
         baskets = Baskets(self.engine.reading(merchant_id), merchant, then, self.engine.now(), may_price, without)
         baskets.honour = kept["document"]

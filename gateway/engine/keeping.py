@@ -16,6 +16,13 @@ from gateway.store.port import Tx
 #: Attempts that are deleted in one transaction, and how often that is looked at (milliseconds).
 PRUNE_MOST, PRUNE_EVERY = 500, 60_000
 
+#: How long a quote that has run out is still known as one, in milliseconds.
+QUOTES_KEPT = 86_400_000
+# Their ids rise with the time, so that no index on it is needed.
+_PRUNE_QUOTES = """
+DELETE FROM quotes WHERE expires < :before AND id IN (SELECT id FROM quotes ORDER BY id LIMIT :most)
+"""
+
 Late = tuple[str, str, str, int, Mapping[str, Any]]
 
 
@@ -32,8 +39,13 @@ class Keeper:
         self._write_late()
         now = self._clock.now()
         if now >= self._next_prune:
-            deleted = self._journal.tx(lambda tx: frames.prune(tx, now - self._keep, PRUNE_MOST))
+            deleted = self._journal.tx(lambda tx: self._prune(tx, now))
             self._next_prune = now if deleted == PRUNE_MOST else now + PRUNE_EVERY
+
+    def _prune(self, tx: Tx, now: int) -> int:
+        """Delete what is too old; the most that was deleted of one kind."""
+        row = {"before": now - QUOTES_KEPT, "most": PRUNE_MOST}
+        return max(frames.prune(tx, now - self._keep, PRUNE_MOST), tx.execute(_PRUNE_QUOTES, row))
 
     def _write_late(self) -> None:
         """Messages of calls that nobody waited for any more."""

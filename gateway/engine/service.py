@@ -27,6 +27,7 @@ from gateway.engine.replies import (
     reply_of,
     task_reply,
 )
+from gateway.engine.sealed import Box
 from gateway.engine.sealing import Sealer
 from gateway.engine.seams import Caller, Clock, Ids, Journal, Secrets
 from gateway.engine.worker import Worker
@@ -78,6 +79,8 @@ class Engine:
         self.worker.chores.append(self.sealer.seal)
         self.campaign_book = CampaignBook(journal, clock)
         self.addresses = Addresses()
+        #: Seals who the member of a quote is.
+        self.quoted = Box()
 
     # --- small words -------------------------------------------------------------------------------------------------
 
