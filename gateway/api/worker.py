@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import mmap
 import os
 import selectors
 import socket
@@ -35,6 +36,8 @@ SLOW_S = 1.0
 HELD_MOST = 67_108_864
 #: Between two attempts of a worker to load the gateway, in seconds.
 LOAD_AGAIN_S = 5
+#: Shared by all workers, because the master imports this: whether one of them has loaded the gateway.
+_LOADED = mmap.mmap(-1, 1)
 _AT_ONCE = 262_144
 _NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _TIMEOUT = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
@@ -52,7 +55,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self._swept = 0.0
 
     def load_wsgi(self) -> None:
-        """Load the gateway. At the start of the server it has to work; a later worker waits until it does.
+        """Load the gateway. If it cannot be loaded at the start, the server ends; once it could be, a worker waits.
 
         gunicorn would end the whole server for one that cannot begin: for a file that somebody is just editing, or a
         database that is away for a moment, when a worker's time is up.
@@ -60,9 +63,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         while True:
             try:
                 super().load_wsgi()
+                _LOADED[0] = 1
                 return
             except (GatewayError, StorageError, OSError) as error:
-                if self.age <= self.cfg.workers:
+                if not _LOADED[0]:
                     raise
                 self.log.error("a new worker waits, as the gateway cannot be loaded: %s", error)
             for _ in range(LOAD_AGAIN_S):
