@@ -13,6 +13,7 @@ import pytest
 from gateway.backoffice.messages.sending import Sending
 from gateway.backoffice.messages.taking import OUTCOMES, RECEIVER, Taking
 from gateway.engine.addresses import Addresses
+from gateway.engine.sealed import Box
 from gateway.runtime.gateway_config import Webhooks
 from gateway.runtime.master_key import MasterKey
 from gateway.sdk import Identity, IdentityType, Secret, Transaction
@@ -204,7 +205,7 @@ def post(tmp_path: Path, database_url: str, rules: str) -> Iterator[Post]:
     house = build(tmp_path, shop_file(simulator, rules), {"messages": simulator}, url=database_url, timing=timing)
     house.database.tx(seed)
     engine, master = house.engine, MasterKey(tmp_path / "master.key")
-    engine.addresses = Addresses(lambda: master.derive("members-addresses"))
+    engine.addresses = Addresses(Box(lambda: master.derive("members-addresses")))
     engine.sealer.use(lambda: master.derive("audit-chain"))
     relay = Relay(house.database, engine.clock, engine.ids, master, Webhooks())
     relay.sealer = engine.sealer
