@@ -74,7 +74,7 @@ family = "orders"
 connection = "till"
 """
 
-START = datetime.now(timezone(timedelta(hours=8))).replace(microsecond=0)
+START = datetime.now(timezone(timedelta(hours=8))).replace(second=0, microsecond=0)
 END = START + timedelta(hours=3)
 
 
@@ -87,6 +87,9 @@ def house(tmp_path, monkeypatch):
     till = KtvSimulator(tmp_path / "ktv", {"port": str(port), "idle_s": "0.3"})
     systems = {"alipay": wallet, "ktv": till, "groupbuy": GroupBuySimulator(tmp_path / "groupbuy")}
     running = build(tmp_path, config.replace("TILL_PORT", str(port)), systems)
+    # Rooms are opened at START, however long ago that was: a quarter of an hour more may have another price.
+    passed = datetime.now(START.tzinfo) - START
+    till.control({"do": "forward", "minutes": -(passed.total_seconds() // 60)})
     yield running
     running.stop()
 
