@@ -146,7 +146,7 @@ def test_down_for_60_hours_loses_nothing(post: Post, receiver: Receiver) -> None
 
 
 def test_flapping_with_workers_that_die(post: Post, receiver: Receiver) -> None:
-    """The receiver refuses an event a few times, workers die before or after they sent: some come twice, none is missing."""
+    """The receiver refuses an event a few times, workers die before or after they sent: none is missing in the end."""
     dice, refuses = random.Random(7), dict[str, int]()
 
     def flap(seen: Seen) -> int:
