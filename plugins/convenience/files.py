@@ -265,7 +265,11 @@ def decode_rows(data: bytes, what: str, encoding: str = ENCODING) -> list[list[s
         raise ParseError(f"{what}: larger than 4 MB")
     if not data.endswith(b"\r\n"):
         raise ParseError(f"{what}: last line is not finished")
-    return [line.split("\t") for line in decode_text(data, what, encoding).split(CRLF)[:-1]]
+    lines = decode_text(data, what, encoding).split(CRLF)[:-1]
+    for number, line in enumerate(lines, 1):
+        if re.search(r"[\r\n\x00]", line):  # a file that a power cut left full of zeros, or another system's line ends
+            raise ParseError(f"{what}: line {number} holds a line end or NUL")
+    return [line.split("\t") for line in lines]
 
 
 def _fields(row: list[str], count: int) -> list[str]:
