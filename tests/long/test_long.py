@@ -23,10 +23,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 POINTS = ("before-commit:reserving", "committed:paying", "committed:settling", "before-send:order_post")
 
 
-def test_ten_deaths_under_load(tmp_path: Path) -> None:
-    """A shop whose server dies ten times in ten seconds has lost no sale and charged nobody twice."""
+def test_six_deaths_under_load(tmp_path: Path) -> None:
+    """A shop whose server dies six times in as many seconds has lost no sale and charged nobody twice."""
     with town_in(tmp_path) as town:
-        assert list(deaths(town, 1).batch(10, POINTS)) == []
+        assert list(deaths(town, 1).batch(6, POINTS)) == []
 
 
 @pytest.mark.postgres
@@ -41,8 +41,8 @@ def test_races_over_processes(tmp_path: Path) -> None:
     """Of as many customers as you like, as many get the last item, use, point or fen as there is."""
     figures: Counter[str] = Counter()
     with Arena(tmp_path, processes=3, threads=32) as arena:
-        assert list(run_races(arena, Maker(arena, 1, 8, 4), 400, figures)) == []
-    assert figures["requests"] > 1_500
+        assert list(run_races(arena, Maker(arena, 1, 8, 4), 160, figures)) == []
+    assert figures["requests"] > 600
 
 
 @pytest.mark.postgres
@@ -55,7 +55,7 @@ def test_races_over_nodes(tmp_path: Path, postgres_server: PostgresServer) -> No
 
 def test_pairs_of_faults_over_sockets() -> None:
     """Two systems fail in the same checkout: nothing is lost, doubled or left without an owner."""
-    chosen = random.Random(2).sample([*pairs()], 60)
+    chosen = random.Random(2).sample([*pairs()], 30)
     assert run_cells(chosen)[0] == []
 
 
@@ -66,8 +66,8 @@ def test_what_is_broken_on_purpose_shows_over_sockets() -> None:
         assert once([Shop(f"c{number}", (cell,)) for number, cell in enumerate(hit)], SCALE / 2)
 
 
-def test_a_minute_of_load_leaves_nothing_behind(tmp_path: Path) -> None:
-    """A server in a shop runs for months. In its first minute caches still fill; the hour's run allows 5 %."""
-    wrong, figures = soak(60.0, 1, 2.0, tmp_path, growth=0.35)
+def test_half_a_minute_of_load_leaves_nothing_behind(tmp_path: Path) -> None:
+    """A server in a shop runs for months. In its first moments caches still fill; the hour's run allows 5 %."""
+    wrong, figures = soak(30.0, 1, 2.0, tmp_path, growth=0.35)
     assert wrong == []
-    assert figures["replies"] > 300
+    assert figures["replies"] > 120
