@@ -301,15 +301,19 @@ WHERE merchant = :merchant AND saga_id = :id AND kind IN ('coupon', 'deposit')
 """
 
 
+def overdue(found: Record, now: int) -> bool:
+    """Whether a saga that is still pursued has had its time: nothing came of it for long, or it is old."""
+    return now - found.saga.updated > LIVE_FOR or now - found.saga.created > 6 * LIVE_FOR
+
+
 def all_violations(tx: Tx, now: int) -> Iterator[str]:
-    """Everything that is wrong in the store, of sagas that nobody works on now; what an ended one still
-    tries has its time."""
+    """Everything that is wrong in the store, of sagas that nobody works on now; what somebody comes back to has its
+    time."""
     rows = tx.all("SELECT id FROM sagas WHERE lease_until < :now AND (due_at IS NULL OR due_at > :now)", {"now": now})
     for row in rows:
         found = record(tx, row["id"])
         if found is not None:
-            pursued = found.saga.due_at is not None and found.saga.state in TERMINAL
-            late = now - found.saga.updated > LIVE_FOR or not pursued
+            late = found.saga.due_at is None or overdue(found, now)
             checks = [*ALWAYS, *(check for check in AT_REST if late or check is not ended_or_a_persons_case)]
             yield from violations(found, checks)
             yield from (f"{found.saga.id} {text}" for text in ledger_agrees(tx, found))

@@ -54,7 +54,7 @@ def of_saga(tx: Tx, saga_id: str, far: FarOf, now: int) -> list[Wrong]:
         checks.append(invariants.completed_is_whole)
     if not (due and found.saga.progress.get("late")):  # money that came late is being given back
         checks.append(invariants.failed_holds_nothing)
-    if now - found.saga.updated > invariants.LIVE_FOR or now - found.saga.created > 6 * invariants.LIVE_FOR:
+    if invariants.overdue(found, now):
         checks.append(invariants.ended_or_a_persons_case)
     texts = [text for check in checks for text in check(found)]
     texts += [*sent_once(tx, found, far), *one_tenant(tx, found), *codes_there(tx, found)]
