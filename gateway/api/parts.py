@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from gateway.engine.updown import UpDown
 from gateway.engine.worker import Recovery
 from gateway.runtime import Discovery, GatewayConfig, Runtime
 from gateway.runtime.master_key import MasterKey
+from gateway.store.errors import StorageError
 from gateway.store.port import Database
 from gateway.webhooks.endpoints import Endpoints
 from gateway.webhooks.plugins import PluginReceiver
@@ -59,6 +61,8 @@ class Parts:
             return
         with self._lock:
             if self._recovery is None:
+                with contextlib.suppress(StorageError):  # the relay does it when the database is there again
+                    self.relay.register()
                 engine = self.engine
                 recovery = Recovery(engine.worker, engine.timing.recovery_every, engine.finish)
                 recovery.start()

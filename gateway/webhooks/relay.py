@@ -90,7 +90,7 @@ class Relay:
 
         A plugin that is not loaded here keeps its place in the feed, for when it is.
         """
-        self._register()
+        self.register()
         self.sealer.seal()
         behind = self._database.read(webhooks.behind_the_feed)
         mine = [each for each in behind if each in self.inside or each.startswith(PLATFORMS)]
@@ -103,8 +103,12 @@ class Relay:
                     break
         return len(mine)
 
-    def _register(self) -> None:
-        """Give the receivers inside a place in the feed, once: they hear of what happens from then on."""
+    def register(self) -> None:
+        """Give the receivers inside a place in the feed, once: they hear of what happens from then on.
+
+        Called before a process serves anybody, and before it gives events their places; and again by the relay, for a
+        database that was not there then.
+        """
         if self._registered:
             return
         now = self._clock.now()
