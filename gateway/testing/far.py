@@ -13,7 +13,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from http.server import ThreadingHTTPServer
 from pathlib import Path
@@ -24,12 +24,9 @@ from zoneinfo import ZoneInfo
 
 from gateway.domain.call import Call
 from gateway.domain.common import Query, Secret, Site, Step
-from gateway.domain.errors import AdapterError, Misconfigured, NotSent, NotSupported, PluginError
 from gateway.domain.messages import NoticeRequest
-from gateway.domain.outcomes import Declined, Done, NotFound, Pending
+from gateway.domain.outcomes import Done
 from gateway.hookspecs import FAMILY_OF, QUERY_HOOKS
-from gateway.runtime.answers import CHANGE_HOOKS
-from gateway.runtime.guard import outcome
 from gateway.runtime.hookcheck import implemented_hooks
 from gateway.runtime.relay import build_relay
 from gateway.sdk.adapter import Adapter, EmbeddedAdapter, utc_now
@@ -42,63 +39,14 @@ from gateway.testing.chains import Made, before
 from gateway.testing.context import FileStore, build
 from gateway.testing.foreign import ForeignSystem, Place
 from gateway.testing.host import Host
+from gateway.testing.outcome import Outcome, classed
 from gateway.testing.profile import Profile
-from gateway.testing.proxy import Line, Plan
+from gateway.testing.proxy import Line
 
 _ADDRESS = re.compile(r"^(?P<scheme>\w+://)?127\.0\.0\.1:(?P<port>\d+)(?P<rest>/.*)?$")
 #: Longer than its deadline a hook may take by so much, in seconds; then it counts as hanging.
 GRACE_S = 2.0
 SHANGHAI = ZoneInfo("Asia/Shanghai")
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What came of calling a hook: ``kind`` is done, declined, pending, not_found, read, not_sent, misconfigured,
-    not_supported, unknown, plugin_error or hung; ``sent`` how many messages left meanwhile."""
-
-    kind: str
-    answer: Any = None
-    text: str = ""
-    seconds: float = 0.0
-    sent: int = 0
-    cpu: float = 0.0
-
-    def __str__(self) -> str:
-        more = f" ({self.text})" if self.text else ""
-        if isinstance(self.answer, Declined):
-            more = f" ({self.answer.reason}, {self.answer.code or 'no code'})"
-        return self.kind.replace("_", " ") + more
-
-    @property
-    def not_sent(self) -> bool:
-        return self.kind in ("not_sent", "misconfigured", "not_supported")
-
-
-_ANSWERS = {Done: "done", Declined: "declined", Pending: "pending", NotFound: "not_found"}
-
-
-def classed(adapter: str, hook: str, work: Callable[[], Any], tape: Tape | None = None) -> Outcome:
-    """Run a hook as the gateway's guard does, and say what came of it."""
-    began = time.monotonic()
-    try:
-        answer = outcome(adapter, hook, work, tape=tape)
-    except AdapterError as error:
-        kind = "unknown"
-        for trouble in (Misconfigured, NotSupported, NotSent, PluginError):
-            if isinstance(error, trouble):
-                kind = _TROUBLE[trouble]
-                break
-        return Outcome(kind, None, str(error), time.monotonic() - began)
-    kind = _ANSWERS.get(type(answer), "read") if hook in CHANGE_HOOKS or hook in QUERY_HOOKS.values() else "read"
-    return Outcome(kind, answer, "", time.monotonic() - began)
-
-
-_TROUBLE: dict[type[AdapterError], str] = {
-    Misconfigured: "misconfigured",
-    NotSupported: "not_supported",
-    NotSent: "not_sent",
-    PluginError: "plugin_error",
-}
 
 
 class Far:
@@ -451,6 +399,3 @@ def _kept(request: Any) -> Any:
 
     gone = {each.name: None for each in fields(request) if each.name == "auth_code"}
     return replace(request, **gone) if gone else request
-
-
-__all__ = ["Far", "Outcome", "Plan", "classed", "open_books"]

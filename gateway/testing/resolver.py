@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from gateway.domain.traits import Traits
 from gateway.hookspecs import UNDO_HOOKS
 from gateway.testing.chains import Made
-from gateway.testing.far import Far, Outcome
+from gateway.testing.far import Far
+from gateway.testing.outcome import Outcome
 
 _ROUNDS = 8
 #: The pauses between questions double: in all they are longer than a far system hangs in these tests.

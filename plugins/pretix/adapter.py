@@ -53,6 +53,7 @@ from gateway.sdk import (
 )
 from plugins.pretix import cards
 from plugins.pretix import protocol as p
+from plugins.pretix import records as r
 from plugins.pretix.cards import Cards
 from plugins.pretix.client import Talk
 from plugins.pretix.members import Members
@@ -104,7 +105,7 @@ class PretixAdapter(Adapter):
         try:
             found = talk.look("", dict)
             item = settings["redemption_item"]
-            free = talk.look(f"items/{item}/", p.read_item) if item else None
+            free = talk.look(f"items/{item}/", r.read_item) if item else None
         except Misconfigured:
             raise
         except NotSent as error:
@@ -255,7 +256,7 @@ class PretixAdapter(Adapter):
     def notice_read(self, request: NoticeRequest) -> Notice | None:
         """A webhook is not signed: what it names is looked up, and only an order of ours counts."""
         try:
-            hint = p.read_hint(request.body)
+            hint = r.read_hint(request.body)
         except p.ParseError as error:
             self.context.log.warning("notice refused: %s", error)
             return None

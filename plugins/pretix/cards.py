@@ -24,6 +24,7 @@ from gateway.sdk import (
 )
 from plugins.pretix import mapping
 from plugins.pretix import protocol as p
+from plugins.pretix import records as r
 from plugins.pretix.client import Refused, Talk
 from plugins.pretix.notes import Notes
 
@@ -103,22 +104,22 @@ class Cards:
 
     # -------------------------------------------------------------- the wire
 
-    def _card(self, talk: Talk, code: str) -> p.Card | None:
+    def _card(self, talk: Talk, code: str) -> r.Card | None:
         """The card with exactly this secret."""
-        found = talk.rows("/giftcards/", p.read_card, secret=code)
+        found = talk.rows("/giftcards/", r.read_card, secret=code)
         return next((card for card in found if card.secret == code), None)
 
-    def _bookings(self, talk: Talk, card: p.Card) -> list[p.Booking]:
-        return list(talk.rows(f"/giftcards/{card.id}/transactions/", p.read_booking))
+    def _bookings(self, talk: Talk, card: r.Card) -> list[r.Booking]:
+        return list(talk.rows(f"/giftcards/{card.id}/transactions/", r.read_booking))
 
-    def _booked(self, talk: Talk, card: p.Card, text: str) -> p.Booking | None:
+    def _booked(self, talk: Talk, card: r.Card, text: str) -> r.Booking | None:
         """The booking with this text. Raises ``OutcomeUnknown`` if there are several: a person must look."""
         found = [each for each in self._bookings(talk, card) if each.text == text]
         if len(found) > 1:
             raise OutcomeUnknown(f"{len(found)} bookings with the text of one: {text}")
         return found[0] if found else None
 
-    def _book(self, talk: Talk, card: p.Card, amount: int, text: str, call: Call, hold: str) -> Change:
+    def _book(self, talk: Talk, card: r.Card, amount: int, text: str, call: Call, hold: str) -> Change:
         if call.attempt > 1 and (earlier := self._booked(talk, card, text)):
             return self._done(hold, abs(earlier.amount), replayed=True)
         body = {"value": p.yuan(amount), "text": text}

@@ -33,6 +33,7 @@ from gateway.sdk import (
 )
 from gateway.testing import Far, Made, Profile
 from plugins.pretix import protocol as p
+from plugins.pretix import records as r
 from plugins.pretix.adapter import PretixAdapter
 from plugins.pretix.cinema import FILM, SOLD_OUT, Cinema
 from plugins.pretix.system import RunningPretix
@@ -183,10 +184,10 @@ class PretixProfile(Profile):
 
     def parsers(self) -> Iterable[tuple[Callable[[bytes], Any], bytes]]:
         yield p.read_page, b'{"count": 1, "next": null, "results": [{"id": 1}]}'
-        yield p.read_bulk, json.dumps({"results": [{"success": True, "data": _HELD, "errors": None}]}).encode()
-        yield lambda raw: p.read_order(p.read_json(raw)), json.dumps(_ORDER).encode()
-        yield lambda raw: p.read_held(p.read_json(raw)), json.dumps(_HELD).encode()
-        yield p.read_hint, b'{"organizer": "o", "event": "e", "code": "C", "action": "pretix.event.order.paid"}'
+        yield r.read_bulk, json.dumps({"results": [{"success": True, "data": _HELD, "errors": None}]}).encode()
+        yield lambda raw: r.read_order(p.read_json(raw)), json.dumps(_ORDER).encode()
+        yield lambda raw: r.read_held(p.read_json(raw)), json.dumps(_HELD).encode()
+        yield r.read_hint, b'{"organizer": "o", "event": "e", "code": "C", "action": "pretix.event.order.paid"}'
 
 
 def _cinema(far: Far) -> Cinema:

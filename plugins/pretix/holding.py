@@ -13,6 +13,7 @@ from typing import Any
 
 from gateway.sdk import Call, Declined, DeclineReason, Done, OutcomeUnknown
 from plugins.pretix import protocol as p
+from plugins.pretix import records as r
 from plugins.pretix.client import Refused, Talk
 
 #: How far our clock and theirs may differ.
@@ -20,10 +21,10 @@ SKEW = timedelta(minutes=10)
 Position = Mapping[str, Any]
 
 
-def find(talk: Talk, key: str, since: datetime | None) -> list[p.Held]:
+def find(talk: Talk, key: str, since: datetime | None) -> list[r.Held]:
     """What the cart of this key holds, also what has expired; ``since`` is when it was made at the earliest."""
     found, cart = [], p.cart_id(key)
-    for held in talk.rows("cartpositions/", p.read_held, ordering="-datetime"):
+    for held in talk.rows("cartpositions/", r.read_held, ordering="-datetime"):
         if held.cart == cart:
             found.append(held)
         if since is not None and held.created < since - SKEW:
@@ -31,7 +32,7 @@ def find(talk: Talk, key: str, since: datetime | None) -> list[p.Held]:
     return found
 
 
-def complete(held: Sequence[p.Held], wanted: Sequence[Position], now: datetime) -> bool:
+def complete(held: Sequence[r.Held], wanted: Sequence[Position], now: datetime) -> bool:
     """Whether all that is wanted is held now."""
     live = Counter((each.item, each.variation, each.subevent) for each in held if each.expires > now)
     return live == Counter((row["item"], row["variation"], row["subevent"]) for row in wanted)
@@ -48,7 +49,7 @@ def reserve(
         let_go(talk, held, call)
     try:
         with call.step("hold", p.cart_id(key)):
-            made, refused = talk.change("POST", "cartpositions/bulk_create/", list(wanted), p.read_bulk)
+            made, refused = talk.change("POST", "cartpositions/bulk_create/", list(wanted), r.read_bulk)
     except Refused as refusal:
         return Declined(reason=reason, code=str(refusal.status), message=refusal.text)
     if refused:
@@ -59,7 +60,7 @@ def reserve(
     return Done(ref=p.cart_id(key))
 
 
-def let_go(talk: Talk, held: Sequence[p.Held], call: Call) -> None:
+def let_go(talk: Talk, held: Sequence[r.Held], call: Call) -> None:
     """Take positions out of a cart; one that is gone is no error."""
     for each in held:
         try:

@@ -20,7 +20,7 @@ from gateway.sdk import (
     Slot,
     SlotState,
 )
-from plugins.pretix.protocol import Card, Item, Quota, Showing, Variant, Voucher
+from plugins.pretix.records import Card, Item, Quota, Showing, Variant, Voucher
 
 #: Stands for "no limit": a quota without one.
 ENDLESS = Decimal(999_999)

@@ -30,7 +30,7 @@ from gateway.sdk import (
     Page,
     Query,
 )
-from plugins.pretix import protocol as p
+from plugins.pretix import records as r
 from plugins.pretix.client import Refused, Talk, plain
 
 #: No mail is ever sent there: the name is reserved for that (RFC 2606).
@@ -50,7 +50,7 @@ class Members:
     def page(self, talk: Talk, request: MemberPageRequest) -> Page[Member]:
         number = int(request.cursor) if request.cursor.isdecimal() else 1
         rows, more = talk.page("/customers/", number)
-        members = tuple(self._member(talk, talk.parsed(p.read_customer, row)) for row in rows)
+        members = tuple(self._member(talk, talk.parsed(r.read_customer, row)) for row in rows)
         return Page(items=members, next_cursor=str(number + 1) if more else None)
 
     def enrol(self, talk: Talk, request: Enrol, call: Call) -> Change:
@@ -81,10 +81,10 @@ class Members:
 
     # -------------------------------------------------------------- the wire
 
-    def _customer(self, talk: Talk, identity: Identity) -> p.Customer | None:
+    def _customer(self, talk: Talk, identity: Identity) -> r.Customer | None:
         value = identity.value.reveal()
         if identity.type == IdentityType.CODE:
-            return talk.look(f"/customers/{plain(value)}/", p.read_customer)
+            return talk.look(f"/customers/{plain(value)}/", r.read_customer)
         if identity.type == IdentityType.PHONE:
             wanted = _digits(_international(value))
             ours = self._by_email(talk, self._address(value))
@@ -93,18 +93,18 @@ class Members:
             return next((each for each in self._all(talk) if each.external == value), None)
         return None
 
-    def _all(self, talk: Talk) -> Iterator[p.Customer]:
-        return talk.rows("/customers/", p.read_customer, most=self._context.settings["member_pages"])
+    def _all(self, talk: Talk) -> Iterator[r.Customer]:
+        return talk.rows("/customers/", r.read_customer, most=self._context.settings["member_pages"])
 
-    def _by_email(self, talk: Talk, email: str) -> p.Customer | None:
-        found = talk.rows("/customers/", p.read_customer, email=email)
+    def _by_email(self, talk: Talk, email: str) -> r.Customer | None:
+        found = talk.rows("/customers/", r.read_customer, email=email)
         return next((each for each in found if each.email.lower() == email), None)
 
-    def _member(self, talk: Talk, customer: p.Customer) -> Member:
+    def _member(self, talk: Talk, customer: r.Customer) -> Member:
         now, rates = self._context.clock(), self._context.settings["member_rates"]
         held = [
             each
-            for each in talk.rows("/memberships/", p.read_membership, customer=customer.identifier)
+            for each in talk.rows("/memberships/", r.read_membership, customer=customer.identifier)
             if each.customer == customer.identifier and each.start <= now <= each.end
         ]
         known = sorted((rates[str(each.type)], str(each.type)) for each in held if str(each.type) in rates)

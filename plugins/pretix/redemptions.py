@@ -12,6 +12,7 @@ from datetime import date, datetime, time, timedelta
 
 from gateway.sdk import Context, Page, StatementRequest, StatementRow
 from plugins.pretix import protocol as p
+from plugins.pretix import records as r
 from plugins.pretix.client import Talk
 from plugins.pretix.notes import Notes
 
@@ -31,7 +32,7 @@ class Redemptions:
     def _redeemed(self, talk: Talk, begin: datetime) -> Iterator[StatementRow]:
         """Each redemption's order of the day, also where it was given back since."""
         for order in talk.rows(
-            "orders/", p.read_order, created_since=begin.isoformat(), include_canceled_positions="true"
+            "orders/", r.read_order, created_since=begin.isoformat(), include_canceled_positions="true"
         ):  # fmt: skip
             if order.meta.get("kind") == p.VOUCHER and order.at and begin <= order.at < begin + timedelta(days=1):
                 key = str(order.meta.get("confirm") or "")
@@ -43,7 +44,7 @@ class Redemptions:
     def _restored(self, talk: Talk, day: date) -> Iterator[StatementRow]:
         """What was given back on the day: the pieces chosen then that are cancelled now."""
         for code, key, at in self._notes.restored(day):
-            order = talk.look(f"orders/{code}/", p.read_order, include_canceled_positions="true")
+            order = talk.look(f"orders/{code}/", r.read_order, include_canceled_positions="true")
             if order is None:
                 continue
             gone = {each.id for each in order.positions if each.canceled or order.status == p.CANCELED}
@@ -55,14 +56,14 @@ class Redemptions:
 
     def _booked(self, talk: Talk, day: date, begin: datetime) -> Iterator[StatementRow]:
         for card in self._notes.cards(day):
-            bookings = list(talk.rows(f"/giftcards/{card}/transactions/", p.read_booking))
+            bookings = list(talk.rows(f"/giftcards/{card}/transactions/", r.read_booking))
             undone = {each.text.removeprefix("undo ") for each in bookings if each.text.startswith("undo ")}
             for each in bookings:
                 if begin <= each.at < begin + timedelta(days=1):
                     yield from _booking_rows(each, undone)
 
 
-def _booking_rows(booking: p.Booking, undone: set[str]) -> Iterator[StatementRow]:
+def _booking_rows(booking: r.Booking, undone: set[str]) -> Iterator[StatementRow]:
     """A hold that was undone is no redemption."""
     facts = {"booking": str(booking.id), "amount": booking.amount}
     verb, _, rest = booking.text.partition(" ")

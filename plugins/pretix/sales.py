@@ -31,6 +31,7 @@ from gateway.sdk import (
 )
 from plugins.pretix import mapping
 from plugins.pretix import protocol as p
+from plugins.pretix import records as r
 from plugins.pretix.client import Refused, Talk
 from plugins.pretix.notes import Notes
 
@@ -89,7 +90,7 @@ class Sales:
             "api_meta": _meta(request, key),
         }  # fmt: skip
 
-    def _done(self, order: p.Order, *, replayed: bool) -> Done:
+    def _done(self, order: r.Order, *, replayed: bool) -> Done:
         return Done(ref=order.code, amount=order.total, facts={"code": order.code}, replayed=replayed)
 
     # -------------------------------------------------------------- giving back
@@ -120,7 +121,7 @@ class Sales:
             self._cancel(talk, code, call)
         return self._given_back(talk, code, amount, whole, call)
 
-    def _take_out(self, talk: Talk, order: p.Order, lines: Sequence[OrderLine], call: Call) -> None:
+    def _take_out(self, talk: Talk, order: r.Order, lines: Sequence[OrderLine], call: Call) -> None:
         """Cancel the pieces of the lines given back, so that their places are free again."""
         live = [each for each in order.positions if not each.canceled]
         chosen = self._notes.plan_return(call.key, list(_pieces(order, live, lines)))
@@ -130,7 +131,7 @@ class Sales:
         body = {"cancel_positions": [{"position": piece} for piece in todo], "send_email": False}
         self._must(talk, f"orders/{order.code}/change/", {**body, "reissue_invoice": False}, "take out", call)
 
-    def _refund(self, talk: Talk, order: p.Order, amount: int, call: Call) -> None:
+    def _refund(self, talk: Talk, order: r.Order, amount: int, call: Call) -> None:
         body = {
             "state": "done", "source": "admin", "amount": p.yuan(amount), "comment": call.key,
             "payment": order.payments[0] if order.payments else None,
@@ -183,7 +184,7 @@ class Sales:
         rows: list[StatementRow] = []
         seen = set()
         changed = talk.rows(
-            "orders/", p.read_order, modified_since=begin.isoformat(), include_canceled_positions="true"
+            "orders/", r.read_order, modified_since=begin.isoformat(), include_canceled_positions="true"
         )  # fmt: skip
         for order in (*changed, *self._noted(talk, request.business_date)):
             if order.code not in seen and order.meta.get("kind") != p.VOUCHER:
@@ -191,20 +192,20 @@ class Sales:
                 rows += _rows_of(order, begin, begin + timedelta(days=1))
         return Page(items=tuple(rows))
 
-    def _noted(self, talk: Talk, day: date) -> Iterator[p.Order]:
+    def _noted(self, talk: Talk, day: date) -> Iterator[r.Order]:
         for code in self._notes.given_back(day):
             if order := self._order(talk, code):
                 yield order
 
-    def by_code(self, talk: Talk, code: str) -> p.Order | None:
+    def by_code(self, talk: Talk, code: str) -> r.Order | None:
         return self._order(talk, code)
 
-    def _order(self, talk: Talk, code: str) -> p.Order | None:
-        return talk.look(f"orders/{code}/", p.read_order, include_canceled_positions="true")
+    def _order(self, talk: Talk, code: str) -> r.Order | None:
+        return talk.look(f"orders/{code}/", r.read_order, include_canceled_positions="true")
 
 
-def _read_order(body: bytes) -> p.Order:
-    return p.read_order(p.read_json(body))
+def _read_order(body: bytes) -> r.Order:
+    return r.read_order(p.read_json(body))
 
 
 def shares(amount: int, count: int) -> list[int]:
@@ -242,7 +243,7 @@ def _meta(request: OrderPost, key: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _pieces(order: p.Order, live: Sequence[p.Sold], lines: Sequence[OrderLine]) -> Iterator[int]:
+def _pieces(order: r.Order, live: Sequence[r.Sold], lines: Sequence[OrderLine]) -> Iterator[int]:
     """The last pieces of each line given back that have not been cancelled."""
     numbers: dict[str, list[int]] = {}
     first = 1
@@ -254,17 +255,17 @@ def _pieces(order: p.Order, live: Sequence[p.Sold], lines: Sequence[OrderLine]) 
         yield from ours[len(ours) - mapping.whole(line.quantity) :]
 
 
-def _paid(order: p.Order) -> int:
+def _paid(order: r.Order) -> int:
     """What was paid at the sale: an order's total falls when pieces are taken out."""
     paid = order.meta.get("paid")
     return paid if isinstance(paid, int) else order.total
 
 
-def _refund(order: p.Order, key: str) -> p.Refund | None:
+def _refund(order: r.Order, key: str) -> r.Refund | None:
     return next((refund for refund in order.refunds if refund.comment == key), None)
 
 
-def _rows_of(order: p.Order, begin: datetime, end: datetime) -> Iterator[StatementRow]:
+def _rows_of(order: r.Order, begin: datetime, end: datetime) -> Iterator[StatementRow]:
     if order.at is not None and begin <= order.at < end:
         tenders = order.meta.get("tenders") or [["", _paid(order), ""]]
         for tender, amount, _ in tenders:

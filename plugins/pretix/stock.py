@@ -29,6 +29,7 @@ from gateway.sdk import (
 )
 from plugins.pretix import holding, mapping
 from plugins.pretix import protocol as p
+from plugins.pretix import records as r
 from plugins.pretix.client import Talk
 
 
@@ -55,7 +56,7 @@ class Stock:
         now, quotas, items = self._context.clock(), self._quotas(talk), self._items(talk)
         return tuple(
             mapping.slot_of(showing, quotas, _prices(showing, quotas, items), self._store, now)
-            for showing in talk.rows("subevents/", p.read_showing)
+            for showing in talk.rows("subevents/", r.read_showing)
             if showing.start < request.end and (showing.end or showing.start) >= request.start
             and request.resource_id in ("", str(showing.id))
         )  # fmt: skip
@@ -64,7 +65,7 @@ class Stock:
         """Products by dates; ``cursor`` is how many were given before. The product for redemptions is left out."""
         items = self._items(talk)
         items.pop(self._context.settings["redemption_item"] or 0, None)
-        showings = {each.id: each for each in talk.rows("subevents/", p.read_showing)} if items else {}
+        showings = {each.id: each for each in talk.rows("subevents/", r.read_showing)} if items else {}
         skus = mapping.skus_of(self._quotas(talk), items)
         begin = int(request.cursor) if request.cursor.isdecimal() else 0
         part = skus[begin : begin + request.limit]
@@ -72,11 +73,11 @@ class Stock:
         end = begin + request.limit
         return Page(items=found, next_cursor=str(end) if end < len(skus) else None)
 
-    def _quotas(self, talk: Talk) -> list[p.Quota]:
-        return list(talk.rows("quotas/", p.read_quota, with_availability="true"))
+    def _quotas(self, talk: Talk) -> list[r.Quota]:
+        return list(talk.rows("quotas/", r.read_quota, with_availability="true"))
 
-    def _items(self, talk: Talk) -> dict[int, p.Item]:
-        return {item.id: item for item in talk.rows("items/", p.read_item)}
+    def _items(self, talk: Talk) -> dict[int, r.Item]:
+        return {item.id: item for item in talk.rows("items/", r.read_item)}
 
     # -------------------------------------------------------------- holding
 
@@ -123,7 +124,7 @@ class Stock:
         return rows
 
 
-def _prices(showing: p.Showing, quotas: Sequence[p.Quota], items: dict[int, p.Item]) -> list[int]:
+def _prices(showing: r.Showing, quotas: Sequence[r.Quota], items: dict[int, r.Item]) -> list[int]:
     numbers = {item for quota in quotas if quota.subevent == showing.id and quota.size for item in quota.items}
     return sorted(
         showing.prices.get(number, variant.price)

@@ -29,6 +29,7 @@ from gateway.sdk import (
 )
 from plugins.pretix import holding, mapping
 from plugins.pretix import protocol as p
+from plugins.pretix import records as r
 from plugins.pretix.cards import hold_of
 from plugins.pretix.client import Refused, Talk
 from plugins.pretix.notes import Notes
@@ -47,7 +48,7 @@ class Vouchers:
         voucher = self._voucher(talk, code)
         return self._coupon(voucher) if voucher else None
 
-    def reserve(self, talk: Talk, request: CouponUse, call: Call, voucher: p.Voucher) -> Change:
+    def reserve(self, talk: Talk, request: CouponUse, call: Call, voucher: r.Voucher) -> Change:
         now, coupon = self._context.clock(), self._coupon(voucher)
         if not coupon.usable and call.attempt == 1:
             late = voucher.valid_until is not None and voucher.valid_until < now
@@ -134,11 +135,11 @@ class Vouchers:
 
     # -------------------------------------------------------------- the wire
 
-    def _coupon(self, voucher: p.Voucher) -> Coupon:
+    def _coupon(self, voucher: r.Voucher) -> Coupon:
         return mapping.coupon_of(voucher, self._context.clock(), self._item, self._date)
 
-    def _voucher(self, talk: Talk, code: str) -> p.Voucher | None:
-        found = talk.rows("vouchers/", p.read_voucher, code=code)
+    def _voucher(self, talk: Talk, code: str) -> r.Voucher | None:
+        found = talk.rows("vouchers/", r.read_voucher, code=code)
         return next((voucher for voucher in found if voucher.code.lower() == code.lower()), None)
 
     by_code = _voucher
@@ -157,14 +158,14 @@ class Vouchers:
             "api_meta": {"kind": KIND, "hold": hold, "confirm": key},
         }  # fmt: skip
 
-    def _order(self, talk: Talk, code: str) -> p.Order | None:
-        return talk.look(f"orders/{code}/", p.read_order)
+    def _order(self, talk: Talk, code: str) -> r.Order | None:
+        return talk.look(f"orders/{code}/", r.read_order)
 
     def _done(self, hold: str, amount: int, *, replayed: bool) -> Done:
         return Done(ref=p.order_code(hold), amount=amount, facts={"kind": KIND, "hold": hold}, replayed=replayed)
 
 
-def _live(order: p.Order | None) -> list[p.Sold]:
+def _live(order: r.Order | None) -> list[r.Sold]:
     """The positions of an order that still count."""
     if order is None or order.status == p.CANCELED:
         return []

@@ -17,8 +17,9 @@ import requests
 
 from gateway.sdk.simulator import HttpReply, Running, Simulator, serve_http, start
 from gateway.testing.context import call
-from gateway.testing.far import Far, classed
+from gateway.testing.far import Far
 from gateway.testing.ground import Ground
+from gateway.testing.outcome import classed
 from gateway.testing.profile import Profile
 from gateway.testing.traffic import Exchange, Masks, Recorder, Replay, Traffic, of_tape
 from plugins.ktv.conformance import KtvProfile

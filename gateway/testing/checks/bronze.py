@@ -10,7 +10,8 @@ from marshmallow import ValidationError
 from gateway.runtime.hookcheck import adapter_problems
 from gateway.sdk import SecretField
 from gateway.testing.bench import Bench
-from gateway.testing.far import Far, Outcome, classed
+from gateway.testing.far import Far
+from gateway.testing.outcome import Outcome, classed
 from gateway.testing.proxy import Plan
 
 

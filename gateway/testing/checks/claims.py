@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gateway.testing.bench import told
-from gateway.testing.far import Outcome
+from gateway.testing.outcome import Outcome
 
 
 class Refuted(Exception):

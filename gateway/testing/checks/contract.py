@@ -15,8 +15,9 @@ from gateway.testing.bench import Bench, Measured, moved, told
 from gateway.testing.chains import Made
 from gateway.testing.checks.ledger import STATEMENTS
 from gateway.testing.checks.valid import not_done
-from gateway.testing.far import Far, Outcome
+from gateway.testing.far import Far
 from gateway.testing.ladder import Finding, Verdict
+from gateway.testing.outcome import Outcome
 from gateway.testing.profile import Missing
 from gateway.testing.proxy import Plan
 

@@ -14,8 +14,9 @@ from gateway.domain.traits import Traits
 from gateway.testing.bench import Bench, Stage, Tally, moved, told
 from gateway.testing.chains import part_of, rest_of
 from gateway.testing.checks.claims import Refuted, must_be, must_show
-from gateway.testing.far import Far, Outcome
+from gateway.testing.far import Far
 from gateway.testing.ladder import Verdict
+from gateway.testing.outcome import Outcome
 from gateway.testing.proxy import Plan
 
 

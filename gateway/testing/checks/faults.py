@@ -11,8 +11,9 @@ from gateway.domain.traits import Traits
 from gateway.sdk.adapter import EmbeddedAdapter
 from gateway.testing.bench import Bench, Stage, Tally, moved, told
 from gateway.testing.chains import Made
-from gateway.testing.far import Far, Outcome
+from gateway.testing.far import Far
 from gateway.testing.ladder import Verdict
+from gateway.testing.outcome import Outcome
 from gateway.testing.profile import Missing
 from gateway.testing.proxy import FOREIGN_FAULTS, HTTP_ONLY, NETWORK_FAULTS, RESENT, Plan
 from gateway.testing.resolver import resolve

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from gateway.testing.bench import Bench, Stage, moved, told
 from gateway.testing.chains import Made
 from gateway.testing.child import Job
-from gateway.testing.far import Far, Outcome
+from gateway.testing.far import Far
 from gateway.testing.host import Host, name_of
+from gateway.testing.outcome import Outcome
 from gateway.testing.profile import Missing
 from gateway.testing.proxy import Plan
 from gateway.testing.resolver import resolve

@@ -13,8 +13,9 @@ from gateway.domain.common import Secret
 from gateway.runtime.answers import CHANGE_HOOKS
 from gateway.sdk.settings import settings_folder
 from gateway.testing.bench import Bench, moved, told
-from gateway.testing.far import Far, Outcome
+from gateway.testing.far import Far
 from gateway.testing.ladder import Verdict
+from gateway.testing.outcome import Outcome
 from gateway.testing.profile import Missing
 from gateway.testing.proxy import Plan
 from gateway.testing.resolver import resolve

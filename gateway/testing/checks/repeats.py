@@ -18,7 +18,8 @@ from gateway.hookspecs import UNDO_HOOKS
 from gateway.testing.bench import Bench, Stage, moved
 from gateway.testing.chains import Made
 from gateway.testing.checks.claims import NotShown, Refuted, must_be, must_show
-from gateway.testing.far import Far, Outcome
+from gateway.testing.far import Far
+from gateway.testing.outcome import Outcome
 from gateway.testing.proxy import Plan
 
 _UNDONE_BY = {undo: change for change, undo in UNDO_HOOKS.items()}

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gateway.testing.far import Outcome
 from gateway.testing.ladder import Finding, Verdict
+from gateway.testing.outcome import Outcome
 from gateway.testing.profile import Profile
 
 _EXPECTED = "nothing was made to go wrong, and {conformance} calls this request valid"

@@ -17,14 +17,15 @@ from hypothesis import strategies as st
 from gateway.sdk import CouponKind
 from plugins.pretix import mapping
 from plugins.pretix import protocol as p
+from plugins.pretix import records as r
 from plugins.pretix.sales import shares
 
 RECORDED: dict[str, Any] = json.loads(Path(__file__).with_name("recorded.json").read_text(encoding="utf-8"))
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 READERS: dict[str, Callable[[Any], Any]] = {
-    "order": p.read_order, "quotas": p.read_quota, "subevents": p.read_showing, "items": p.read_item,
-    "vouchers": p.read_voucher, "giftcards": p.read_card, "transactions": p.read_booking,
-    "customers": p.read_customer, "cartpositions": p.read_held,
+    "order": r.read_order, "quotas": r.read_quota, "subevents": r.read_showing, "items": r.read_item,
+    "vouchers": r.read_voucher, "giftcards": r.read_card, "transactions": r.read_booking,
+    "customers": r.read_customer, "cartpositions": r.read_held,
 }  # fmt: skip
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=12),
@@ -56,7 +57,7 @@ def test_a_spoilt_record_is_a_parse_error_or_a_record(name: str, data: st.DataOb
 @given(st.binary(max_size=200) | JSON.map(lambda value: json.dumps(value).encode()))
 @settings(max_examples=300, deadline=None)
 def test_rubbish_is_a_parse_error(body: bytes) -> None:
-    for read in (p.read_page, p.read_bulk, p.read_hint, lambda each: p.read_order(p.read_json(each))):
+    for read in (p.read_page, r.read_bulk, r.read_hint, lambda each: r.read_order(p.read_json(each))):
         with contextlib.suppress(p.ParseError):
             read(body)
 
@@ -97,26 +98,26 @@ def test_a_sku_of_another_system_is_none(text: str) -> None:
 
 def test_a_card_that_has_expired_or_is_of_a_test_or_another_currency_may_not_pay() -> None:
     """The system itself would let it."""
-    card = p.read_card(rows("giftcards")[0])
+    card = r.read_card(rows("giftcards")[0])
     assert mapping.why_not(card, NOW, "CNY") == ""
     for change in ({"expires": "2020-01-01T00:00:00Z"}, {"testmode": True}, {"currency": "EUR"}):
-        spoilt = p.read_card({**rows("giftcards")[0], **change})
+        spoilt = r.read_card({**rows("giftcards")[0], **change})
         assert mapping.why_not(spoilt, NOW, "CNY") and not mapping.card_of(spoilt, NOW, "CNY").usable
 
 
 def test_a_voucher_for_other_goods_is_shown_and_not_usable() -> None:
     row = {**rows("vouchers")[0], "redeemed": 0}
-    coupon = mapping.coupon_of(p.read_voucher(row), NOW, 9, 1)
+    coupon = mapping.coupon_of(r.read_voucher(row), NOW, 9, 1)
     assert coupon.usable and coupon.kind == CouponKind.CASH
     for change in ({"item": 5}, {"quota": 1}, {"subevent": 77}, {"redeemed": row["max_usages"]}, {"seat": "A1"}):
-        assert not mapping.coupon_of(p.read_voucher({**row, **change}), NOW, 9, 1).usable
-    percent = p.read_voucher({**row, "price_mode": "percent", "value": "12.50"})
+        assert not mapping.coupon_of(r.read_voucher({**row, **change}), NOW, 9, 1).usable
+    percent = r.read_voucher({**row, "price_mode": "percent", "value": "12.50"})
     assert mapping.coupon_of(percent, NOW, 9, 1).terms == {"rate_bp": 8750}
 
 
 def test_the_least_that_a_quota_leaves_is_what_may_be_promised() -> None:
     quota = {"items": [1], "variations": [], "subevent": 7, "size": 50, "available": True, "available_number": 20}
-    quotas = [p.read_quota(quota), p.read_quota({**quota, "size": 10, "available_number": 3})]
+    quotas = [r.read_quota(quota), r.read_quota({**quota, "size": 10, "available_number": 3})]
     level = mapping.level_of(mapping.Sku(1, None, 7), quotas, "s", NOW)
     assert level is not None and level.available == Decimal(3)
     assert mapping.level_of(mapping.Sku(2, None, 7), quotas, "s", NOW) is None
@@ -125,9 +126,9 @@ def test_the_least_that_a_quota_leaves_is_what_may_be_promised() -> None:
 def test_what_others_write_on_an_order_is_not_taken_for_ours_and_spoilt_words_of_ours_are_refused() -> None:
     """Another program's notes must not break a day's statement; a torn answer must not post a tender of its own."""
     order = RECORDED["order"]
-    assert p.read_order({**order, "api_meta": {"lines": {"a": 1}, "tenders": "none"}}).meta == {}
+    assert r.read_order({**order, "api_meta": {"lines": {"a": 1}, "tenders": "none"}}).meta == {}
     ours = {"kind": "sale", "lines": [["1", 2]], "tenders": [["cash", 9000, ""]]}
-    assert p.read_order({**order, "api_meta": ours}).meta == ours
+    assert r.read_order({**order, "api_meta": ours}).meta == ours
     for spoilt in ({"lines": [["1"]]}, {"lines": "1"}, {"tenders": [["cash", "9000", ""]]}, {"tenders": [None]}):
         with pytest.raises(p.ParseError):
-            p.read_order({**order, "api_meta": {**ours, **spoilt}})
+            r.read_order({**order, "api_meta": {**ours, **spoilt}})
