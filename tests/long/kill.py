@@ -39,7 +39,8 @@ CODE_S = 135.0
 #: Rounds until the load rests and what was told is asked again; until all is held against the books, which takes the
 #: longer the more there is; and in one life.
 BATCH, WHOLE, LIFE = 10, 50, 40
-CLIENTS = 6
+#: Those who buy; fewer where two nodes and their database share the machine, or a node that comes waits for them.
+CLIENTS, CLIENTS_OF_NODES = 6, 3
 
 STATES = ("reserving", "paying", "settling", "posting", "completed", "closing", "undoing", "failed")
 SENT = ("payment_charge", "payment_query", "payment_reverse", "payment_refund", "order_post", "order_query")
@@ -151,7 +152,7 @@ class Deaths:
 
     def batch(self, rounds: int, points: tuple[str, ...] = (), *, whole: bool = True) -> Iterator[str]:
         """So many deaths in a row, then every check; unless ``whole``, without those of all that was ever sold."""
-        self.load.start(CLIENTS)
+        self.load.start(CLIENTS if len(self.town.nodes) == 1 else CLIENTS_OF_NODES)
         for number in range(rounds):
             self.once(points[number] if number < len(points) else "")
         self.load.stop()
