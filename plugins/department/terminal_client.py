@@ -67,6 +67,7 @@ class _Process:
                 cwd=_HOME,
                 start_new_session=True,
             )
+        self.since = time.monotonic()
         self.ready = threading.Event()
         self.gone = threading.Event()
         self.waiting: deque[_Waiting] = deque()
@@ -141,9 +142,10 @@ class _Process:
             return waiting.given_up
 
     def stuck(self, seconds: float) -> bool:
-        """Whether a call has been in the DLL longer than any call may be."""
+        """Whether the start, or a call in the DLL, has taken longer than any may."""
         with self._lock:
-            return bool(self.waiting) and time.monotonic() - self.waiting[0].since > seconds
+            since = self.waiting[0].since if self.waiting else time.monotonic() if self.ready.is_set() else self.since
+        return time.monotonic() - since > seconds
 
     def kill(self) -> None:
         """End a helper whose DLL never comes back: this is why it is a process of its own."""
@@ -203,23 +205,23 @@ class TerminalClient:
         return f"{secrets.randbelow(1000):03d}"
 
     def _running(self, end: float) -> _Process:
+        """A helper that is ready. One that is not ready in time goes on starting: the next call finds it there."""
         if self._process is not None and self._process.stuck(self._stuck_s):
             self._process.kill()
         if self._process is None or self._process.gone.is_set():
-            self._process = self._start(end)
-        return self._process
-
-    def _start(self, end: float) -> _Process:
-        try:
-            process = _Process(self._command, self._errors)
-        except OSError as error:
-            raise NotSent(f"helper: {self._command[0]} cannot be started: {error}") from None
+            self._process = self._start()
+        process = self._process
         if not process.ready.wait(min(max(end - time.monotonic(), 0.1), _START_S)):
-            process.leave()
-            raise NotSent("the helper is not ready in time")
+            raise NotSent("the helper is not ready yet; it is starting")
         if process.gone.is_set():
             raise NotSent(f"the helper left at once; see {self._errors}")
         return process
+
+    def _start(self) -> _Process:
+        try:
+            return _Process(self._command, self._errors)
+        except OSError as error:
+            raise NotSent(f"helper: {self._command[0]} cannot be started: {error}") from None
 
     def close(self) -> None:
         """Let the helper leave."""

@@ -7,6 +7,7 @@ import sys
 import time
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -382,6 +383,21 @@ def test_only_cards_and_only_a_helper_that_starts(terminal: Any, desk: Any, char
     with pytest.raises(NotSent, match="left at once"):
         terminal.make().payment_charge(request=charge, call=desk.call("c"))
     assert terminal.kinds() == []
+
+
+def test_a_helper_that_starts_slowly_is_waited_for_by_call_after_call(
+    terminal: Any, desk: Any, charge: Charge, tmp_path: Path
+) -> None:
+    """A machine that is busy would otherwise end each helper just before it is ready, and never take a card again."""
+    starts = tmp_path / "starts"
+    begin = (
+        f"echo x >> {starts}; sleep 3; exec {sys.executable} -m plugins.department.terminal_helper {terminal.folder}"
+    )
+    slow = terminal.make(helper=["sh", "-c", begin])
+    with pytest.raises(NotSent, match="it is starting"):
+        slow.payment_charge(request=charge, call=desk.call("early", seconds=0.5))
+    assert isinstance(slow.payment_charge(request=charge, call=desk.call("c", seconds=9.0)), Done)
+    assert starts.read_text().split() == ["x"]
 
 
 def test_the_helper_survives_garbage_and_unknown_types(terminal: Any) -> None:
