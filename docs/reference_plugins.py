@@ -25,7 +25,7 @@ _LEGEND = (
     "In the tables below: ✓ shown by trying it, – claimed and not shown, ✗ refuted, empty: not claimed, n/a: it does",
     "not apply. *contract*: the hook does what its spec says. *faults*: the outcome is right under each fault,",
     "and nothing happens twice. *kill -9*: the process is killed at each send, and the next one finds out what became",
-    "of the change.",
+    "of the change. *doubled*: the network delivers each message twice, and there is one effect.",
 )
 
 
