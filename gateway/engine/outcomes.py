@@ -67,9 +67,13 @@ def orphaned(op: Op, traits: Traits, timing: Timing, now: int) -> None:
 
 
 def apply_answer(
-    op: Op, result: Answer | AdapterError, amount: int | None, traits: Traits, timing: Timing, now: int
+    op: Op, result: Answer | AdapterError, amount: int | None, traits: Traits, timing: Timing, now: int, asked: int
 ) -> None:
-    """The answer to a query. An answer that never came changes nothing but when to ask again."""
+    """The answer to a query. An answer that never came changes nothing but when to ask again.
+
+    ``asked`` is when the question left (milliseconds). The answer holds for that moment: by the time that it is heard
+    and written down, what it did not find may have come.
+    """
     op.dirty = True
     op.queries += 1
     if isinstance(result, AdapterError):
@@ -77,7 +81,7 @@ def apply_answer(
         op.outcome["unanswered"] = now
         op.next_at = now + timing.pause(op, now, timing.backoff(op.queries))
         return
-    op.outcome["asked"] = op.finished = now
+    op.outcome["asked"] = op.finished = asked
     match result:
         case Done(amount=0) if amount:
             _declined(op, Declined(code="nothing-taken"), again=True)
@@ -124,9 +128,9 @@ def _pending(op: Op, result: Pending, traits: Traits, timing: Timing, now: int) 
 
 
 def _not_found(op: Op, result: NotFound, traits: Traits, timing: Timing, now: int) -> None:
-    """Not found counts only once the request can no longer be on its way."""
+    """Not found counts only if it was asked when the request could no longer be on its way."""
     quiet_at = timing.quiet_at(op, traits)
-    if result.final or now >= quiet_at:
+    if result.final or op.outcome["asked"] >= quiet_at:
         op.state = OpState.GONE
         op.next_at = now + timing.pause(op, now, 0)
         op.outcome.pop("maybe", None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 from gateway.domain.errors import AdapterError, NotSent, PluginError
@@ -140,13 +141,14 @@ class Transaction(Notes):
     def _apply(self, outcome: Outcome) -> None:
         op = next(op for op in self.work.ops if op.key == outcome.effect.op.key)
         op.steps = outcome.effect.op.steps
-        self._apply_to(op, outcome.effect.todo.verb, outcome.result)
+        self._apply_to(op, outcome.effect.todo.verb, outcome.result, outcome.began)
         self.attempts.append(attempt_row(op, outcome.effect.todo.verb, outcome, self.now))
 
-    def _apply_to(self, op: Op, verb: Verb, result: Change | Answer | AdapterError) -> None:
+    def _apply_to(self, op: Op, verb: Verb, result: Change | Answer | AdapterError, began: int = 0) -> None:
+        """``began`` is when the call did (0: at this moment, inside this transaction)."""
         traits = self._far(op.connection).traits(op.hook)
         amount = expected_amount(self.saga, self.legs[op.leg], op.hook)
-        apply: Any = rules.apply_sent if verb is Verb.SEND else rules.apply_answer
+        apply: Any = rules.apply_sent if verb is Verb.SEND else partial(rules.apply_answer, asked=began or self.now)
         apply(op, result, amount, traits, self.timing, self.now)
 
     # --- decisions ---------------------------------------------------------------------------------------------------

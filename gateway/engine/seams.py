@@ -109,7 +109,10 @@ class Effect:
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of an effect; when it began (milliseconds), how long it took, and the masked messages on the wire."""
+    """What became of an effect; when it began (milliseconds), how long it took, and the masked messages on the wire.
+
+    An answer to a question holds for ``began``, not for when it was heard.
+    """
 
     effect: Effect
     result: Change | Answer | AdapterError

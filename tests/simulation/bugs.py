@@ -358,7 +358,14 @@ bug(
     "one tender that is replaced takes the locks of the others with it",
     wrap(holds, "give_back", _whole_kind),
 )
+bug(
+    "answer-dated-when-heard",
+    "an answer counts for when it was heard, not for when it was asked",
+    wrap(rules, "apply_answer", lambda apply, *said, asked: apply(*said, asked=said[-1])),
+)
 #: Bugs that only show where there are deposits, several payers, and codes that others use.
 NEEDS_MORE = frozenset(BUGS) - _EARLIER
+#: Bugs that need a rare coincidence: from which seed to look for them. All others show within a few hundred worlds.
+LOOK_FROM = {"all-locks-go": 180, "answer-dated-when-heard": 5_138_527}
 
-__all__ = ["BUGS", "NEEDS_MORE", "planted"]
+__all__ = ["BUGS", "LOOK_FROM", "NEEDS_MORE", "planted"]

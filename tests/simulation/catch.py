@@ -9,7 +9,7 @@ import time
 from typing import Any
 
 from tests import evidence
-from tests.simulation.bugs import BUGS, NEEDS_MORE, planted
+from tests.simulation.bugs import BUGS, LOOK_FROM, NEEDS_MORE, planted
 from tests.simulation.jobs import side_by_side
 from tests.simulation.run import CHECKOUTS_A_WORLD, Result, simulate
 from tests.simulation.store import Memory
@@ -20,7 +20,8 @@ WORLDS_MOST = 3000
 
 
 def look_for(name: str, seed: int = 1, seconds: float | None = None) -> Result:
-    """Simulate with this bug until it shows, or not."""
+    """Simulate with this bug until it shows, or not; from this seed on, or from where the bug is known to show."""
+    seed = max(seed, LOOK_FROM.get(name, seed))
     with planted(name):
         db, more = Memory(random.Random(0)), name in NEEDS_MORE
         return simulate(WORLDS_MOST * CHECKOUTS_A_WORLD, seed, seconds, minimise=False, db=db, more=more)

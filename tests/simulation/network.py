@@ -97,12 +97,12 @@ class Network(Ground):
     def _query(self, system: fars.FarSystem, effect: Effect, done: Callable[[Outcome], None]) -> None:
         if self.chance("query_lost"):
             return self.at(CALL, lambda: done(Outcome(effect, OutcomeUnknown("no answer"))))
-        hook, key = effect.op.hook, effect.op.key
+        hook, key, began = effect.op.hook, effect.op.key, self.now()
         travel = self.rng.randrange(5, 400)
 
         def ask() -> None:
             answer = system.ask(hook, key, self.now_ms)
-            self.at(travel, lambda: done(Outcome(effect, answer)))
+            self.at(travel, lambda: done(Outcome(effect, answer, began)))
 
         return self.at(travel, ask)
 

@@ -25,9 +25,8 @@ EARLIER = {
 REGRESSIONS = {
     701020: "a copy of a refused charge was accepted while the goods were on their way back, and given back later",
     5064930: "the same, between the channel's denial and the commit that lets the goods go",
+    5138527: "a worker stalled with 'not found' in hand, took it for later than it was asked, and posted a bill twice",
 }
-#: Bugs that need a rare coincidence: from which seed to look for them. All others show within a few hundred worlds.
-LOOK_FROM: dict[str, int] = {"all-locks-go": 180}
 
 
 def test_no_violation() -> None:
@@ -57,6 +56,6 @@ def test_a_seed_says_everything(seed: int) -> None:
 @pytest.mark.parametrize("name", BUGS)
 @pytest.mark.timeout(150)
 def test_a_planted_bug_is_caught(name: str) -> None:
-    result = look_for(name, LOOK_FROM.get(name, 1), seconds=100)
+    result = look_for(name, seconds=100)
     assert result.seed is not None, f"{BUGS[name][0]}: not caught in {result.worlds} worlds"
     assert is_caught(result), f"{BUGS[name][0]}: only fell over: {result.error}"
