@@ -23,6 +23,7 @@ def _metrics_folder() -> Path:
     """In memory where there is any: the counters are mapped files with holes, and a hole on a full disk kills a worker.
 
     The name is the same at each start, so that nothing piles up; a folder there that is not ours alone is not used.
+    In it each server has a folder of its own: one that is still ending takes nothing from the one that was just begun.
     """
     name = f"gateway-metrics-{os.geteuid()}-{hashlib.sha256(str(FILE).encode()).hexdigest()[:16]}"
     folder = Path("/dev/shm") / name  # noqa: S108 - its owner and its rights are looked at
@@ -37,9 +38,9 @@ def _metrics_folder() -> Path:
 
 
 # Counters are shared by files; prometheus_client decides at its import, so the folder is named before that.
-METRICS = _metrics_folder()
-METRICS.mkdir(parents=True, exist_ok=True)
-os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", str(METRICS))
+METRICS = _metrics_folder() / str(os.getpid())
+METRICS.mkdir(mode=0o700, parents=True, exist_ok=True)
+os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(METRICS)
 
 from gateway.runtime.config import read_gateway  # noqa: E402 - after the folder of the metrics
 from gateway.store.errors import StorageError  # noqa: E402
@@ -72,9 +73,21 @@ _LEFT = mmap.mmap(-1, 1)
 def on_starting(server):
     """Counters of processes that are gone would be added for ever; a memory image would hold keys and payment codes."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    folder = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for left in METRICS.parent.iterdir():
+        if left == METRICS or not _lives(left.name):
+            shutil.rmtree(left, ignore_errors=True)
+    METRICS.mkdir(mode=0o700, exist_ok=True)
+
+
+def _lives(pid):
+    """Whether there is such a process; a folder that is not named like one is nobody's."""
+    try:
+        os.kill(int(pid), 0)
+    except PermissionError:
+        return True
+    except (ValueError, OSError):
+        return False
+    return True
 
 
 #: Reads everything as the workers will, in a process of its own: this one keeps what it has.

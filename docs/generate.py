@@ -20,6 +20,7 @@ from docs.reference_hooks import hooks_page, records_page
 from docs.reference_matrix import matrix_page
 from docs.reference_plugins import plugins_page
 from docs.reference_profile import profile_page
+from docs.reference_sdk import sdk_page
 from docs.reference_settings import settings_page
 from gateway.api import RESOURCES
 from gateway.api.openapi import slugs_of
@@ -201,6 +202,7 @@ PAGES: dict[str, Callable[[], Iterator[str]]] = {
     "matrix-of-faults.md": matrix_page,
     "matrix.md": plugins_page,
     "profile.md": profile_page,
+    "sdk-reference.md": sdk_page,
     "performance.md": performance_page,
 }
 

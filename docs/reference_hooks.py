@@ -118,8 +118,8 @@ def records_page() -> Iterator[str]:
         found = [getattr(sdk, name) for name in sdk.__all__ if getattr(getattr(sdk, name), "__module__", "") == module]
         yield ""
         yield f"## {title}"
-        for each in sorted(found, key=_line):
-            yield from _function(each) if inspect.isfunction(each) else _record(each)
+        for each in sorted(found, key=source_line):
+            yield from function(each) if inspect.isfunction(each) else record(each)
 
 
 def unlisted() -> list[str]:
@@ -127,23 +127,25 @@ def unlisted() -> list[str]:
     return [n for n in sdk.__all__ if getattr(getattr(sdk, n), "__module__", "") not in SECTIONS]
 
 
-def _line(cls: Any) -> int:
+def source_line(cls: Any) -> int:
     try:
         return inspect.getsourcelines(cls)[1]
     except (OSError, TypeError):
         return sys.maxsize
 
 
-def _function(function: Callable[..., object]) -> Iterator[str]:
+def function(made: Callable[..., object]) -> Iterator[str]:
+    """A function's name, signature and words."""
     yield ""
-    yield f"### {function.__name__}"
+    yield f"### {made.__name__}"
     yield ""
-    yield f"`{function.__name__}{inspect.signature(function)}`"
+    yield f"`{made.__name__}{_signature(made)}`"
     yield ""
-    yield markdown(function.__doc__ or "")
+    yield markdown(made.__doc__ or "")
 
 
-def _record(cls: type) -> Iterator[str]:
+def record(cls: type) -> Iterator[str]:
+    """A class: its words, its fields or values, its methods."""
     yield ""
     yield f"### {cls.__name__}"
     yield ""
@@ -158,6 +160,10 @@ def _record(cls: type) -> Iterator[str]:
     elif issubclass(cls, BaseException):
         yield f"A kind of `{cls.__bases__[0].__name__}`."
     else:
+        made = None if getattr(cls, "_is_protocol", False) else vars(cls).get("__init__")
+        if made is not None:
+            yield f"`{cls.__name__}{_signature(made).replace('(self, ', '(').replace('(self)', '()')}`"
+            yield ""
         yield from _methods(cls)
 
 
@@ -166,12 +172,15 @@ def _fields(cls: type) -> Iterator[str]:
     yield "|---|---|---|"
     for field in dataclasses.fields(cls):
         shown = str(field.type).replace("|", "\\|")
-        yield f"| `{field.name}` | `{shown}` | {_default(field)} |"
+        yield f"| `{field.name}` | `{shown}` | {_default(cls, field)} |"
 
 
-def _default(field: dataclasses.Field[Any]) -> str:
+def _default(cls: type, field: dataclasses.Field[Any]) -> str:
     if field.default is not dataclasses.MISSING:
         value = field.default
+        if dataclasses.is_dataclass(value):  # a constant beside it is called by its name
+            beside = vars(sys.modules[cls.__module__])
+            return f"`{next((name for name, each in beside.items() if each is value), repr(value))}`"
         if callable(value):
             return f"`{value.__name__}`"
         return f"`{value.name}`" if isinstance(value, enum.Enum) else f"`{value!r}`"
@@ -182,5 +191,25 @@ def _methods(cls: type) -> Iterator[str]:
     for name, each in vars(cls).items():
         if name.startswith("_") or not inspect.isfunction(each) or not each.__doc__:
             continue
-        signature = str(inspect.signature(each)).replace("''", '""').replace("'", "").replace("Ellipsis", "...")
-        yield f"- `{name}{signature}`: {_joined(markdown(each.__doc__))}"
+        yield f"- `{name}{_signature(each)}`: {_joined(markdown(each.__doc__))}"
+
+
+def _signature(made: Callable[..., object]) -> str:
+    """The signature as it is written: Python shows annotations that are texts in quotes."""
+    found = inspect.signature(made)
+    parameters = [each.replace(annotation=_Written(each.annotation)) for each in found.parameters.values()]
+    shown = found.replace(parameters=parameters, return_annotation=_Written(found.return_annotation))
+    return str(shown).replace("'", '"').replace("Ellipsis", "...")
+
+
+class _Written:
+    """An annotation that is shown as it stands in the code."""
+
+    def __new__(cls, annotation: Any) -> Any:
+        return super().__new__(cls) if isinstance(annotation, str) else annotation
+
+    def __init__(self, annotation: str) -> None:
+        self._text = annotation
+
+    def __repr__(self) -> str:
+        return self._text

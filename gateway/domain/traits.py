@@ -49,7 +49,8 @@ class AdapterTraits:
 
     ``exclusive_writer``: nobody but the gateway changes this data. ``max_parallel``: calls at a time on a connection,
     in each process of the gateway. ``business_day_ends``: local ``HH:MM`` at which the business day
-    ends. ``insecure_transport``: plain text by nature.
+    ends. ``insecure_transport``: plain text by nature. ``personal``: parts of names of fields in its messages (in any
+    case) whose values are never kept as evidence, beside those that never are.
     """
 
     exclusive_writer: bool = False
@@ -59,3 +60,4 @@ class AdapterTraits:
     max_parallel: int = 4
     business_day_ends: str = "00:00"
     insecure_transport: bool = False
+    personal: tuple[str, ...] = ()

@@ -31,7 +31,7 @@ from gateway.runtime.runner import Runner, Spec
 from gateway.runtime.storage import DurableStore
 from gateway.sdk import Adapter, Context, EmbeddedAdapter, Http, Secret
 from gateway.sdk.transports.masking import Masker
-from gateway.sdk.transports.recording import Tape
+from gateway.sdk.transports.recording import Tape, secrets_in
 from gateway.store.errors import StorageError
 from gateway.store.port import Database
 
@@ -85,7 +85,7 @@ class Connection(Readings):
         self._merchant, self._class, self._around = merchant, adapter, around
         self._hooks = implemented_hooks(adapter) if adapter else _NO_HOOKS
         self.embedded = adapter is not None and issubclass(adapter, EmbeddedAdapter)
-        self._masker = Masker(_secrets_in(config.settings))
+        self._masker = Masker(_secrets_in(config.settings), adapter.about.personal if adapter else ())
         own = {"merchant": merchant.id, "connection": config.name, "masker": self._masker}
         self.log = logging.LoggerAdapter(logging.getLogger(f"gateway.adapter.{config.adapter}"), own)
         self._lock = threading.Lock()
@@ -140,8 +140,7 @@ class Connection(Readings):
         """What a call's messages are taken down on, masked by what this connection must not show; embedded: none."""
         if self.embedded:
             return None
-        code = getattr(request, "auth_code", None)
-        return Tape(self._masker, code.reveal() if isinstance(code, Secret) else "")
+        return Tape(self._masker, secrets_in(request))
 
     def change(self, hook: str, request: Any, call: Call, tape: Tape | None = None) -> Change:
         """Make a change. Raises subclasses of ``AdapterError`` only, and the store's errors if the adapter is embedded.

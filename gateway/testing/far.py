@@ -32,7 +32,7 @@ from gateway.runtime.relay import build_relay
 from gateway.sdk.adapter import Adapter, EmbeddedAdapter, utc_now
 from gateway.sdk.simulator import HttpReply, HttpRequest, serve_http
 from gateway.sdk.transports.masking import Masker
-from gateway.sdk.transports.recording import Tape
+from gateway.sdk.transports.recording import Tape, secrets_in
 from gateway.store.migrate import Migration, migrate
 from gateway.store.port import open_database
 from gateway.testing.chains import Made, before
@@ -319,8 +319,7 @@ class Far:
         if self.frames is None:
             return None
         secrets_ = [value.reveal() for value in self.adapter.context.settings.values() if isinstance(value, Secret)]
-        code = getattr(request, "auth_code", None)
-        return Tape(Masker(secrets_), code.reveal() if isinstance(code, Secret) else "")
+        return Tape(Masker(secrets_, self.adapter.about.personal), secrets_in(request))
 
     def _called(self, hook: str, request: Any, call: Call | None) -> Any:
         """Call a hook; a change of an embedded adapter in a transaction of the database, as the engine does."""

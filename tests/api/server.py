@@ -35,6 +35,7 @@ class Server:
     port: int
     key: str
     log: Path
+    environ: Mapping[str, str]
     #: The key of another merchant, ``tea``.
     other: str = ""
     running: Mapping[str, Running] = field(default_factory=dict)
@@ -46,6 +47,10 @@ class Server:
             peer.request(method, path, None if body is None else json.dumps(body), given)
             reply = peer.getresponse()
             return reply.status, dict(reply.headers), reply.read()
+
+    def second(self) -> subprocess.CompletedProcess[bytes]:
+        """Begin another server on the same files, by mistake or before this one has ended; it finds the port taken."""
+        return subprocess.run(GUNICORN, cwd=ROOT, env=self.environ, capture_output=True, timeout=60, check=False)
 
     def workers(self) -> list[int]:
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text(encoding="utf-8")
@@ -71,7 +76,7 @@ def serving(folder: Path) -> Iterator[Server]:
     log = folder / "gunicorn.log"
     with log.open("wb") as output:
         process = subprocess.Popen(GUNICORN, cwd=ROOT, env=environ, stdout=output, stderr=output)
-    made = Server(process, port, key, log, other, running)
+    made = Server(process, port, key, log, environ, other, running)
     try:
         _await_ready(made)
         yield made

@@ -112,3 +112,14 @@ def test_metrics_are_of_all_workers(server: Server) -> None:
     text = server.ask("GET", "/metrics")[2].decode()
     line = next(line for line in text.splitlines() if 'operation="list_merchants",status="200"' in line)
     assert float(line.split()[-1]) >= 20
+
+
+def test_a_server_that_is_begun_a_second_time_takes_nothing_from_the_first(server: Server) -> None:
+    """A restart that overlaps would lose the counters, and end the workers that were just begun."""
+    server.ask("GET", "/v1/merchants")
+    counted = 'operation="list_merchants",status="200"'
+    before = next(line for line in server.ask("GET", "/metrics")[2].decode().splitlines() if counted in line)
+    there = server.workers()
+    assert server.second().returncode != 0
+    assert server.workers() == there
+    assert before in server.ask("GET", "/metrics")[2].decode()

@@ -15,9 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.backoffice.evidence import told
+from gateway.domain.common import Secret
+from gateway.domain.membership import Enrol, Identity, IdentityType, MemberLookup
 from gateway.engine.keeping import Keeper
 from gateway.engine.timeline import timeline
 from gateway.sdk.transports.masking import Masker, is_card, mask_numbers
+from gateway.sdk.transports.recording import RECEIVED, SENT, Tape, secrets_in
 from tests.audit import chatty
 from tests.engine.conftest import seed
 from tests.engine.kit import House, build
@@ -202,11 +205,32 @@ def test_old_attempts_are_deleted_in_batches(shop: House) -> None:
         ('{"password":"a\\"b"', '{"password":"***"'),
         ('"secret":"cut off', '"secret":"***'),
         ("openid=oABCD1234567", "openid=***4567"),
+        ("<sm:mobile>491701234567</sm:mobile>", "<sm:mobile>***4567</sm:mobile>"),
+        ('{"telephone": "+49 170 1234567"}', '{"telephone": "***4567"}'),
+        ('{"pay": "mobile", "till": 3}', '{"pay": "mobile", "till": 3}'),
     ],
 )
 def test_what_is_kept_of_what(text: str, masked: str) -> None:
     """Enough to recognise a payment by, and no more."""
     assert Masker(()).body(text.encode()) == masked
+
+
+def test_what_an_adapter_calls_personal_is_not_kept() -> None:
+    """Which field holds a birthday only its author knows."""
+    text = "<Kunde><Geburtsdatum>01.02.1990</Geburtsdatum><Punkte>7</Punkte></Kunde>"
+    kept = Masker((), ("geburtsDatum",)).body(text.encode())
+    assert kept == "<Kunde><Geburtsdatum>***</Geburtsdatum><Punkte>7</Punkte></Kunde>"
+
+
+def test_what_a_request_calls_secret_is_not_kept() -> None:
+    """The phone that a member is looked up by has any country's shape, and comes back in the answer."""
+    lookup = MemberLookup(identity=Identity(type=IdentityType.PHONE, value=Secret("491701234567")))
+    tape = Tape(Masker(), secrets_in(lookup))
+    tape.add(SENT, b"FIND;491701234567")
+    tape.add(RECEIVED, b"HIT;491701234567;7")
+    assert [frame["text"] for frame in tape.end()] == ["FIND;****4567", "HIT;****4567;7"]
+    join = Enrol(identities=(lookup.identity, Identity(type=IdentityType.CARD, value=Secret("8"))))
+    assert list(secrets_in(join)) == ["491701234567"], "a member's number 8 would mask every 8"
 
 
 @given(st.binary(max_size=2000))

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import pkgutil
 import re
 import tomllib
 from dataclasses import asdict
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from docs.generate import OTHER_ROUTES, PAGES, in_order, page
-from docs.reference_hooks import unlisted
+from docs.reference_hooks import SECTIONS, unlisted
+from docs.reference_sdk import MODULES, public
+from gateway import sdk
 from gateway.api.operation import OPERATIONS
 from gateway.app import create_app
 from gateway.cli import main as gateway_command
@@ -34,6 +38,14 @@ def test_a_reference_page_says_what_the_code_says(name: str) -> None:
 def test_no_name_of_the_sdk_is_left_out() -> None:
     """What an author imports is documented, but for the two unions, the marker and nothing else."""
     assert sorted(unlisted()) == ["Answer", "Change", "hookimpl"]
+
+
+def test_no_part_of_the_sdk_is_left_out() -> None:
+    """Who needs a database's session or a simulator's panel must not have to read the source."""
+    told, inner = {*SECTIONS, *MODULES}, {"masking", "optional", "recording", "waits"}
+    there = [each.name for each in pkgutil.walk_packages(sdk.__path__, "gateway.sdk.")]
+    untold = [name for name in there if name not in told and public(import_module(name))]
+    assert {name.rpartition(".")[2] for name in untold} == inner
 
 
 def test_every_address_that_is_served_is_documented(tmp_path: Path) -> None:

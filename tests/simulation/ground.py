@@ -20,7 +20,7 @@ from tests.simulation import far as fars
 from tests.simulation.clocks import Clocks
 from tests.simulation.plans import Planner, Shop
 from tests.simulation.store import Memory
-from tests.simulation.troubles import NEVER, START, TIMING, Ids, Mix, Standing, draw_mix, draw_policy
+from tests.simulation.troubles import CALL, NEVER, SLOW, START, TIMING, Ids, Mix, Standing, draw_mix, draw_policy
 
 
 class Ground:
@@ -36,9 +36,13 @@ class Ground:
         *,
         more: bool = False,
     ) -> None:
-        """``more``: with deposits, bills that several pay, accounts that are counted, and codes that others use too."""
+        """``more``: with deposits, bills that several pay, accounts that are counted, codes that others use too, and in
+        some worlds systems that take seconds."""
         self.rng = rng = random.Random(seed)
         self.more, self.plain = random.Random(f"{seed} more"), not more
+        self.slow = random.Random(f"{seed} how slow")
+        slow_here = more and SLOW not in without and self.slow.random() < 0.2
+        self.slowness = self.slow.choice((0.05, 0.2, 0.6)) if slow_here else 0.0
         self.db, self.count = db, checkouts
         self.now_ms = START
         self.clocks = Clocks(lambda: self.now_ms, db)
@@ -180,6 +184,14 @@ class Ground:
         if happens:
             self.faults[trouble] += 1
         return happens
+
+    def travel(self) -> int:
+        """How long a message takes (milliseconds): less than half a second, or in some worlds up to a call's time."""
+        swift = self.rng.randrange(5, 400)
+        if self.healed or not self.slowness or self.slow.random() >= self.slowness:
+            return swift
+        self.faults[SLOW] += 1
+        return self.slow.randrange(400, CALL)
 
     def _tx(self) -> Any:
         return SqliteTx(self.db.connection)

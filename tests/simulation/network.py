@@ -27,7 +27,7 @@ class Network(Ground):
             return
         self._check_send(system, effect)
         act = self._acting(system, effect)
-        travel = self.rng.randrange(5, 400)
+        travel = self.travel()
         self._send(system, effect, act, travel, last, lambda result: done(Outcome(effect, result)))
 
     def _check_send(self, system: fars.FarSystem, effect: Effect) -> None:
@@ -75,7 +75,7 @@ class Network(Ground):
             return self.at(last - self.now_ms, lambda: told(unknown))
         if self.chance("duplicate") and self._may_come_twice(system, effect):
             self.at(self.rng.randrange(travel, latest), lambda: _forget(act()))
-        if self.chance("lost_reply"):
+        if self.chance("lost_reply") or travel >= last - self.now_ms:
             self.at(travel, lambda: _forget(act()))
             return self.at(last - self.now_ms, lambda: told(unknown))
         return self.at(travel, lambda: told(self._distorted(act(), unknown)))
@@ -98,7 +98,9 @@ class Network(Ground):
         if self.chance("query_lost"):
             return self.at(CALL, lambda: done(Outcome(effect, OutcomeUnknown("no answer"))))
         hook, key, began = effect.op.hook, effect.op.key, self.now()
-        travel = self.rng.randrange(5, 400)
+        travel = self.travel()
+        if 2 * travel >= CALL:
+            return self.at(CALL, lambda: done(Outcome(effect, OutcomeUnknown("no answer"))))
 
         def ask() -> None:
             answer = system.ask(hook, key, self.now_ms)

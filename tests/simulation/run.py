@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from tests import evidence
 from tests.simulation.jobs import side_by_side
 from tests.simulation.store import Memory
+from tests.simulation.troubles import SLOW
 from tests.simulation.world import TROUBLES, Violation, World
 
 CHECKOUTS_A_WORLD = 4
@@ -93,12 +94,12 @@ def simulate(
 def needed(seed: int, db: Memory, more: bool) -> tuple[str, ...]:
     """The kinds of trouble without which this seed shows no violation: the others are switched off one by one."""
     off: frozenset[str] = frozenset()
-    for name in TROUBLES:
+    for name in (*TROUBLES, SLOW):
         try:
             live(seed, db, off | {name}, more=more)
         except Exception:
             off |= {name}
-    return tuple(name for name in TROUBLES if name not in off)
+    return tuple(name for name in (*TROUBLES, SLOW) if name not in off)
 
 
 # --- the long run ----------------------------------------------------------------------------------------------------

@@ -43,6 +43,8 @@ TROUBLES: dict[str, float] = {
     "cancel": 0.3,
     "again": 0.3,
 }
+#: Far systems that take seconds, up to a call's whole time; drawn apart, in worlds with more.
+SLOW = "slow"
 
 
 @dataclass(slots=True)

@@ -1,7 +1,8 @@
 """Makes a message fit to be kept: what may be in it and what may not.
 
 Never kept: the secrets of the connection, whatever stands under a name that says secret, signature, password or token,
-card numbers. Kept in part: phones (``138****1234``), payment codes, identity numbers and openids (the last four).
+or that the adapter names (``AdapterTraits.personal``), card numbers. Kept in part: phones (``138****1234``; of what is
+only called one, the last four), payment codes, identity numbers and openids (the last four).
 Numbers are found in ASCII digits and in packed decimals (BCD). Where it is not sure, it masks: a number that looks
 like a card's is one, for here it is no key that anything depends on.
 """
@@ -58,6 +59,9 @@ _LAST_FOUR = (
     "card_no",
     "cardno",
     "id_no",
+    "mobile",
+    "phone",
+    "msisdn",
 )
 _NAMES = _NEVER + _LAST_FOUR
 
@@ -85,9 +89,13 @@ _PERCENT = re.compile(rb"%[0-9A-Fa-f]{2}")
 
 
 class Masker:
-    """Masks messages of one connection, whose ``secrets`` it knows in the shapes in which they travel."""
+    """Masks messages of one connection, whose ``secrets`` it knows in the shapes in which they travel.
 
-    def __init__(self, secrets: Iterable[str] = ()) -> None:
+    ``names`` are parts of names whose values are never kept, beside those that never are.
+    """
+
+    def __init__(self, secrets: Iterable[str] = (), names: Iterable[str] = ()) -> None:
+        self._names = (*_NAMES, *(name.lower() for name in names))
         self._secrets: tuple[tuple[str, bytes], ...] = tuple(
             (text, raw) for secret in secrets for text, raw in _shapes(secret)
         )
@@ -121,9 +129,9 @@ class Masker:
         lower = text.lower()
         if len(lower) != len(text):  # a letter whose small form is longer
             lower = text.encode().lower().decode()
-        for name in _NAMES:
+        for name in self._names:
             if name in lower:
-                return mask_numbers(_without_values(text, lower))
+                return mask_numbers(_without_values(text, lower, self._names))
         return mask_numbers(text)
 
 
@@ -172,17 +180,18 @@ def is_card(digits: str) -> bool:
     return (doubled + sum(map(int, digits[::-2]))) % 10 == 0
 
 
-def _without_values(text: str, lower: str) -> str:
+def _without_values(text: str, lower: str, names: Iterable[str]) -> str:
     """A text in which the values under all names that say so are hidden."""
     spans: list[tuple[int, int, str]] = []
-    for name in _NAMES:
+    for name in names:
         at = lower.find(name)
         while at >= 0:
             opening = _OPENING.match(text, at + len(name))
             if opening is not None:
                 start, end = opening.end(), _end_of_value(text, opening)
-                kept = text[end - 4 : end] if name in _LAST_FOUR and end - start >= 8 else ""
-                spans.append((start, end, HIDDEN + kept))
+                if not (name in _LAST_FOUR and _PHONE.match(text[start:end])):  # a phone is known as one
+                    kept = text[end - 4 : end] if name in _LAST_FOUR and end - start >= 8 else ""
+                    spans.append((start, end, HIDDEN + kept))
             at = lower.find(name, at + len(name))
     done, end_of_last = [], 0
     for start, end, instead in sorted(spans):

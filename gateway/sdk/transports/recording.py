@@ -8,8 +8,12 @@ process that made it, and no raw byte goes further than that.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import is_dataclass
+from functools import cache
+from typing import Any, NamedTuple, get_args, get_type_hints
+
+from gateway.domain.common import Secret
 
 #: The directions of a message.
 SENT, RECEIVED = "sent", "received"
@@ -17,6 +21,8 @@ SENT, RECEIVED = "sent", "received"
 FRAMES_MOST, FRAME_MOST = 16, 4096
 #: More of a message is taken down than is kept, so that no secret is cut in two before it is masked.
 _SLACK = 1024
+#: A shorter secret of a call, such as a member's number 8, would mask half of its messages.
+_SHORTEST = 6
 
 
 class Raw(NamedTuple):
@@ -33,18 +39,47 @@ class Raw(NamedTuple):
 Mask = Callable[[str, bytes], tuple[str, str]]
 
 
+def secrets_in(request: Any) -> Iterator[str]:
+    """What of a request must not be kept: a payment code, the phone by which a member is looked up."""
+    if isinstance(request, Secret):
+        if len(request.reveal()) >= _SHORTEST:
+            yield request.reveal()
+    elif isinstance(request, tuple):
+        for each in request:
+            yield from secrets_in(each)
+    elif is_dataclass(request):
+        for name in _with_secrets(request.__class__):
+            yield from secrets_in(getattr(request, name))
+
+
+@cache
+def _with_secrets(kind: type) -> tuple[str, ...]:
+    """The fields of a record that may hold a secret; of most there are none, and a bill's lines need not be walked."""
+    return tuple(name for name, hint in get_type_hints(kind).items() if any(map(_may_hold, _kinds(hint))))
+
+
+def _kinds(hint: Any) -> Iterator[Any]:
+    yield hint
+    for each in get_args(hint):
+        yield from _kinds(each)
+
+
+def _may_hold(kind: Any) -> bool:
+    return kind is Secret or (isinstance(kind, type) and is_dataclass(kind) and bool(_with_secrets(kind)))
+
+
 class Tape:
-    """The messages of one call, in order. ``mask`` knows the secrets of the connection, ``code`` is one of this call.
+    """The messages of one call, in order. ``mask`` knows the secrets of the connection, ``secrets`` are of this call.
 
     Once :meth:`end` was called nobody waits for the call any more; what still comes goes to ``late``, one message at a
     time, if anybody wants it.
     """
 
-    __slots__ = ("_began", "_code", "_late", "_left_out", "_mask", "_raw")
+    __slots__ = ("_began", "_late", "_left_out", "_mask", "_raw", "_secrets")
 
-    def __init__(self, mask: Mask, code: str = "") -> None:
+    def __init__(self, mask: Mask, secrets: Iterable[str] = ()) -> None:
         self._mask = mask
-        self._code = code.encode()
+        self._secrets = [secret.encode() for secret in secrets]
         self._began = time.monotonic()
         self._raw: list[Raw] = []
         self._left_out = 0
@@ -75,8 +110,9 @@ class Tape:
 
     def _frame(self, raw: Raw) -> dict[str, Any]:
         data = raw.data
-        if self._code and self._code in data:
-            data = data.replace(self._code, b"****" + self._code[-4:])
+        for secret in self._secrets:
+            if secret in data:
+                data = data.replace(secret, b"****" + secret[-4:])
         head, text = self._mask(raw.head, data)
         frame: dict[str, Any] = {
             "direction": raw.direction,
