@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from docs.reference_hooks import markdown
+from docs.reference_hooks import markdown, record
+from gateway.testing.chains import Made
+from gateway.testing.far import Far
 from gateway.testing.profile import Profile
 
 _TOLD = re.compile(r"(?P<meaning>.*?)\s*Unit: (?P<unit>[^\n]*?)\. Example: ``(?P<example>.*?)``\s*\Z", re.DOTALL)
@@ -73,10 +75,16 @@ def profile_page() -> Iterator[str]:
     yield "## Methods"
     yield ""
     yield "`far` is the far system that runs, with an adapter connected to it: `far.address(role)`, `far.secret(name,"
-    yield "value)`, `far.control(do, …)`, `far.site()`, `far.number(prefix)`, `far.now()`, `far.data`, `far.place`."
+    yield "value)`, `far.control(do, …)`, `far.site()`, `far.number(prefix)`, `far.now()`, `far.data`, `far.place`; the"
+    yield "others stand [below](#the-far-system). `made` is the change that a request follows from, the first of its chain: of a"
+    yield "confirm, a cancel and a return the hold, of a refund the charge."
     for name, method in vars(Profile).items():
         if inspect.isfunction(method) and not name.startswith("_"):
             yield from _method(name, method)
+    yield ""
+    yield "## The far system"
+    yield from record(Far)
+    yield from record(Made)
 
 
 def _method(name: str, method: Any) -> Iterator[str]:

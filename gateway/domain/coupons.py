@@ -36,7 +36,8 @@ class Counts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coupon:
-    """A coupon as the far system knows it.
+    """A coupon as the far system knows it. ``code`` is its own spelling, which all later calls carry: a lookup may have
+    come in other letters.
 
     ``terms`` are the fields of a coupon in the pricing document (``off_amount``, ``rate_bp``, ``threshold_amount``,
     ``basis``, ``scope``, ``cap_amount``, ``exclusive``, ``stack_group``, ``no_change``, ``face_amount``,

@@ -217,7 +217,14 @@ class OrderVoid:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderReturn:
-    """Book a return of lines of a posted sale: amounts positive, given back by tender."""
+    """Book a return of lines of a posted sale: amounts positive, given back by tender. Σ tenders = ``amount``.
+
+    A line's ``quantity`` is what comes back of it (0: money alone, as for a complaint), its ``net_amount`` the money
+    given back for it, which points had not paid; ``gross_amount`` and discounts are still those of the line as it was
+    sold. What ``amount`` is above Σ lines' net was paid for fees. ``points_returned`` go back to the member's account
+    by another hook; ``points_amount`` is what they had paid of these lines, for a till that books it. ``whole``: with
+    this return nothing is left of the sale; earlier ones may have taken back parts of it.
+    """
 
     original: Original
     order_no: str
@@ -228,6 +235,8 @@ class OrderReturn:
     amount: int
     whole: bool
     returned_at: datetime
+    points_returned: int = 0
+    points_amount: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -136,6 +136,7 @@ class Baskets:
             coupon, connection = self.benefits.usable(priced, tender["code"], f"{pointer}/code")
             if coupon.kind not in kinds:
                 raise invalid(f"{pointer}/code", "this code does not pay this way", "coupon-not-applicable")
+            tender["code"] = coupon.code  # as its system writes it: "gv-1" and "GV-1" are one voucher
             priced.coupons[coupon.code] = (coupon, connection)
             if tender["method"] == "voucher":
                 document |= {"code": coupon.code, "count": tender.get("count", 1)}
@@ -147,7 +148,9 @@ class Baskets:
     def look_up_tender(self, priced: Priced, tender: dict[str, Any]) -> None:
         """Find the code that one more tender pays with."""
         if tender["method"] in CODE_TENDERS:
-            priced.coupons[tender["code"]] = self.benefits.usable(priced, tender["code"], "/code")
+            found = self.benefits.usable(priced, tender["code"], "/code")
+            tender["code"] = found[0].code
+            priced.coupons[tender["code"]] = found
 
     # --- the price ---------------------------------------------------------------------------------------------------
 

@@ -73,9 +73,8 @@ class Benefits:
             self._members_coupons(priced)
             priced.document["select"] = "auto"
         else:
-            for index, code in enumerate(wanted):
-                self._named(priced, code, f"/coupons/{index}")
-            priced.document["select"] = [code for code in wanted if code in priced.coupons]
+            named = [self._named(priced, code, f"/coupons/{index}") for index, code in enumerate(wanted)]
+            priced.document["select"] = list(dict.fromkeys(filter(None, named)))
         priced.document["coupons"] = [self.terms(coupon) for coupon, _ in priced.coupons.values()]
 
     def _members_coupons(self, priced: Priced) -> None:
@@ -93,16 +92,19 @@ class Benefits:
             else:
                 priced.coupons[coupon.code] = (coupon, connection)
 
-    def _named(self, priced: Priced, code: str, pointer: str) -> None:
-        if f"coupon:{code}" in self.without:
-            return priced.leave_out("coupons", code)
+    def _named(self, priced: Priced, code: str, pointer: str) -> str | None:
+        """Find a coupon; its code as its system writes it, ``None`` if the sale goes on without."""
         try:
-            priced.coupons[code] = self.usable(priced, code, pointer)
+            found = None if f"coupon:{code}" in self.without else self.usable(priced, code, pointer)
         except Problem as problem:
             if problem.slug != UNAVAILABLE or not self._may_miss("coupons"):
                 raise
-            priced.leave_out("coupons", code)
-        return None
+            found = None
+        if found is None or f"coupon:{found[0].code}" in self.without:
+            priced.leave_out("coupons", found[0].code if found else code)
+            return None
+        priced.coupons[found[0].code] = found
+        return found[0].code
 
     def terms(self, coupon: Coupon) -> dict[str, Any]:
         """A coupon as the pricing document has it."""

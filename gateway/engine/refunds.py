@@ -309,6 +309,8 @@ class _Plan:
             "bills": leg.params.get("bills", []),
             "after_sale": posted is None,
         }
+        if points := self.result.get("points"):
+            params |= {"points_returned": points["returned"], "points_amount": points["returned_amount"]}
         self._add("order", leg, Phase.POST, hook, posted, params)
 
     def _returned_lines(self) -> list[Json]:
@@ -330,5 +332,6 @@ class _Plan:
             if tender is None:  # it was to pay nothing, and was not taken
                 continue
             op = next((op for op in self.ops if op.leg == tender["leg"] and op.ref), None)
-            found.append({**tender, "amount": item["amount"], "ref": op.ref if op else ""})
+            known = {"ref": op.ref, "facts": dict(op.facts)} if op else {"ref": ""}
+            found.append({**tender, "amount": item["amount"], **known})
         return found

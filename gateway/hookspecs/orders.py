@@ -58,7 +58,10 @@ class OrderHooks:
 
     @hookspec(firstresult=True)
     def order_return(self, request: OrderReturn, call: Call) -> Change:  # type: ignore[empty-body]
-        """Book a return; a system that can only take back whole sales raises ``NotSupported`` for a part."""
+        """Book a return. A system that can only take back whole sales answers ``Declined`` for a part of one, or raises
+        ``NotSupported`` before it has sent anything. ``whole``: with this return nothing is left of the sale; earlier
+        ones may have taken back parts of it.
+        """
 
     @hookspec(firstresult=True)
     def deposit_post(self, request: DepositPost, call: Call) -> Change:  # type: ignore[empty-body]
@@ -92,6 +95,7 @@ class OrderHooks:
     def order_statement(self, request: StatementRequest) -> Page[StatementRow]:  # type: ignore[empty-body]
         """The till's own sales of a business date; kinds ``sale``, ``return``, ``deposit``, one row a tender.
 
+        The rows of a sale come to what its tenders pay. Points that a till books as one of its tenders are no row.
         ``facts["tender"]`` is the till's tender code, ``facts["bill"]`` its bill number, ``key`` our reference if the
         till keeps it (or the part of it that fits: its last characters).
         """

@@ -72,7 +72,7 @@ class Far:
         self.pid = 0
         self._panel = ""
         #: What went over the wire, masked as the gateway keeps it; nothing is kept while this is ``None``.
-        self.frames: list[str] | None = None
+        self.frames: list[tuple[str, str]] | None = None
         self._listener: ThreadingHTTPServer | None = None
         self._heard: list[NoticeRequest] = []
         folder.mkdir(parents=True, exist_ok=True)
@@ -302,7 +302,7 @@ class Far:
             tape = self._tape(request)
             found.append(classed(self.adapter.name, hook, lambda: self._called(hook, request, call), tape))
             if tape is not None and self.frames is not None:
-                self.frames.append(str(tape.end()))
+                self.frames.append((hook, str(tape.end())))
             cpu.append(time.thread_time() - began)
 
         began = time.monotonic()
@@ -378,10 +378,17 @@ class Far:
         chain = before(hook, self.adapter_hooks)
         if not chain:
             return lambda: self.profile.request(hook, self)
-        first = self.do(chain[0], self.profile.request(chain[0], self))
+        first = last = self.do(chain[0], self.profile.request(chain[0], self))
         for name in chain[1:]:
-            self.do(name, self.profile.request(name, self, first))
-        return lambda: self.profile.request(hook, self, first)
+            last = self.do(name, self.profile.request(name, self, first))
+        return lambda: _with_confirm(self.profile.request(hook, self, first), first, last)
+
+
+def _with_confirm(request: Any, first: Made, last: Made) -> Any:
+    """A return as the engine asks for it: it names the hold, and the confirm's own number beside it."""
+    if last is first or getattr(request, "confirmed", request) is not None:
+        return request
+    return replace(request, confirmed=last.original)
 
 
 def open_books(adapter: type[Adapter], folder: Path) -> Any:

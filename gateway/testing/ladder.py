@@ -87,7 +87,8 @@ LADDER: tuple[Rule, ...] = (
         "no_secret_leaks",
         "silver",
         "no secret and no personal datum in logs, errors, answers or the adapter's store",
-        "{adapter}: log and raise with numbers of ours only; keep no code, no phone, no password",
+        "{adapter}: log and raise with numbers of ours only; keep no code, no phone, no password; a recorded message: "
+        "name its fields that hold personal data in AdapterTraits(personal=…)",
     ),
     Rule(
         "tenants_apart",

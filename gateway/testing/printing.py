@@ -88,7 +88,7 @@ def print_report(report: Report, echo: Callable[[str], None]) -> None:
         echo(f"{standing.rule.grade:<9} {standing.rule.name:<26} {standing.state:<7} {standing.why}".rstrip())
     echo("")
     for finding in report.findings:
-        if finding.verdict in (Verdict.REFUTED, Verdict.NOT_SHOWN):
+        if finding.verdict is not Verdict.SHOWN:
             echo(f"{finding.verdict.value}: [{finding.rule}] {finding}")
     claimed = f", {report.claimed_grade} is claimed" if report.claimed_grade != report.grade else ""
     how = ", quick: not all faults at all messages" if report.quick else ""

@@ -151,7 +151,8 @@ class Profile:
         """What stands in the far system's books, as few numbers as tell each hook's effect: net, undone is as before.
 
         Money taken and not given back, points held, uses of coupons, articles in stock. They are compared before and
-        after: a change that acts twice shows twice, an undo brings them back.
+        after: a change that acts twice shows twice, an undo brings them back. A name that stands at 0 counts like one
+        that is not there, and ``far.tally()`` leaves it out: ask it with ``get(name, 0)``.
         """
         raise Missing(f"{type(self).__name__} needs tally(self, books): the numbers in GET /books that changes move")
 

@@ -164,6 +164,13 @@ class BranchAdapter(Adapter):
         about = {"amount": getattr(request, "amount", None)}
         if hook == "payment_reverse":
             about["undoes"] = request.original.key
+        if hook in ("order_post", "order_return"):
+            about |= {
+                "nets": [line.net_amount for line in request.lines],
+                "tenders": [tender.amount for tender in request.tenders],
+                "points": getattr(request, "points_returned", 0),
+                "points_amount": request.points_amount,
+            }
         return self.read(self.post(hook, key, about))
 
     def read(self, answer: Json) -> Any:

@@ -92,6 +92,8 @@ class Orders(Parts):
             amount=self.params["worth_amount"],
             whole=self.params["whole"],
             returned_at=moment(self.saga.created),
+            points_returned=self.params.get("points_returned", 0),
+            points_amount=self.params.get("points_amount", 0),
         )
 
     def deposit_post(self) -> orders.DepositPost:
@@ -168,5 +170,5 @@ def _tender_line(tender: Json, op: Op | None) -> orders.TenderLine:
         channel=tender.get("channel", ""),
         ref=op.ref if op else tender.get("ref", ""),
         income_amount=tender.get("income_amount"),
-        facts=op.facts if op else {},
+        facts=op.facts if op else tender.get("facts", {}),
     )

@@ -50,7 +50,7 @@ def doubled(bench: Bench, stage: Stage, hook: str, traits: Traits) -> str | None
         tried += 1
         came, now = seen
         if traits.idempotent:
-            must_show(now, effect, str(way))
+            must_show(now, effect, f"{way}, answered {came}")
             must_be(came, "done", "pending", "unknown", what=f"the answer with {way}")
         elif came.kind == "done" and not now:
             raise Refuted(f"{way}: done, and the books show nothing")
@@ -99,7 +99,7 @@ def _parts(bench: Bench, stage: Stage, hook: str) -> str:
         seen = _struck(far, hook, part, way)
         if seen is None or alone is None:
             continue
-        must_show(seen[1], alone, f"a part, {way}")
+        must_show(seen[1], alone, f"a part, {way}, answered {seen[0]}")
         _struck(far, hook, rest_of(hook, whole, part), way)
         must_show(moved(before, far.quiet()), effect, f"a part and the rest, each with {way}")
     return ", a part and the rest too"
