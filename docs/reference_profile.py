@@ -76,8 +76,8 @@ def profile_page() -> Iterator[str]:
     yield ""
     yield "`far` is the far system that runs, with an adapter connected to it: `far.address(role)`, `far.secret(name,"
     yield "value)`, `far.control(do, …)`, `far.site()`, `far.number(prefix)`, `far.now()`, `far.data`, `far.place`; the"
-    yield "others stand [below](#the-far-system). `made` is the change that a request follows from, the first of its chain: of a"
-    yield "confirm, a cancel and a return the hold, of a refund the charge."
+    yield "others stand [below](#the-far-system). `made` is the change that a request follows from, the first of its"
+    yield "chain: of a confirm, a cancel and a return the hold, of a refund the charge."
     for name, method in vars(Profile).items():
         if inspect.isfunction(method) and not name.startswith("_"):
             yield from _method(name, method)
