@@ -87,9 +87,15 @@ class Books(Ground):
             return False
         if not honoured(saga, leg, found.last(leg.name, hook)):
             return True
-        if system.uses is not None and not system.elsewhere:
+        if system.uses is not None and not (system.elsewhere or self._used_in_vain(saga, leg.params["code"], system)):
             raise Violation(f"{saga.id} C1: {leg.name} is honoured, and nobody else has used a code")
         return False
+
+    def _used_in_vain(self, saga: Saga, code: str, system: FarSystem) -> bool:
+        """Whether another sale of ours has used this code and then failed, at a system that takes no use back: that is
+        a person's case, and the code is used for whoever comes with it next."""
+        used = {held.saga for held in system.held.values() if (held.code, held.state) == (code, "used")} - {saga.id}
+        return any(self._tasks(each) for each in used)
 
     def _external(self, saga: Saga, leg_name: str) -> bool:
         """Whether a channel has this tender's money: also what was drawn on a deposit that it only held."""

@@ -25,6 +25,7 @@ EARLIER = {
 REGRESSIONS = {
     701020: "a copy of a refused charge was accepted while the goods were on their way back, and given back later",
     5064930: "the same, between the channel's denial and the commit that lets the goods go",
+    5371640: "a code that a failed sale of ours could not give back was taken for one that nobody has used",
     5138527: "a worker stalled with 'not found' in hand, took it for later than it was asked, and posted a bill twice",
 }
 
