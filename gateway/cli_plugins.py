@@ -56,10 +56,18 @@ def discovered(config: Path) -> Any:
     is_flag=True,
     help="the most telling faults only, at the first and the last message; it says what it omits",
 )
+@click.option("--hook", "hooks", multiple=True, help="only what concerns this hook, several times; gives no grade")
 @click.option("--json", "as_json", is_flag=True, help="the whole report, as JSON")
 @click.option("--badge", type=click.Path(path_type=Path, dir_okay=False), help="write the grade as an SVG picture")
 @click.option("--record", type=click.Path(path_type=Path, dir_okay=False), help="write what was found into this file")
-def check(names: tuple[str, ...], quick: bool, as_json: bool, badge: Path | None, record: Path | None) -> None:
+def check(
+    names: tuple[str, ...],
+    quick: bool,
+    hooks: tuple[str, ...],
+    as_json: bool,
+    badge: Path | None,
+    record: Path | None,
+) -> None:
     """Run the conformance suite on plugins: against their own simulators, with faults on.
 
     NAME is a plugin, one of its adapters, or a package with a conformance.py. On standard error it shows each check
@@ -71,6 +79,8 @@ def check(names: tuple[str, ...], quick: bool, as_json: bool, badge: Path | None
 
     if not names:
         raise click.UsageError("name a plugin; `gateway plugins list` lists them")
+    if hooks and (badge is not None or record is not None):
+        raise click.UsageError("--hook gives no grade that could be written: leave out --badge and --record")
     reports = []
     for name in names:
         try:
@@ -78,8 +88,9 @@ def check(names: tuple[str, ...], quick: bool, as_json: bool, badge: Path | None
         except NoProfile as error:
             raise click.UsageError(str(error)) from None
         for profile in profiles:
+            _are_changes_of(profile, hooks)
             try:
-                report = run(profile, quick=quick, progress=sys.stderr)
+                report = run(profile, quick=quick, progress=sys.stderr, hooks=hooks)
             except BadQuality as error:
                 raise click.ClickException(str(error)) from None
             reports.append(report)
@@ -93,6 +104,15 @@ def check(names: tuple[str, ...], quick: bool, as_json: bool, badge: Path | None
     if record is not None:
         printing.record(reports, record)
     sys.exit(0 if all(report.ok for report in reports) else 1)
+
+
+def _are_changes_of(profile: Any, hooks: tuple[str, ...]) -> None:
+    from gateway.runtime.answers import CHANGE_HOOKS
+    from gateway.runtime.capabilities import capabilities
+
+    there = [hook for hook in capabilities(profile.adapter)["hooks"] if hook in CHANGE_HOOKS]
+    if unknown := [hook for hook in hooks if hook not in there]:
+        raise click.UsageError(f"{profile.adapter.name} makes no change {unknown[0]}; it makes: {', '.join(there)}")
 
 
 @plugins.command("new")

@@ -48,9 +48,10 @@ class AdapterTraits:
     """Per adapter.
 
     ``exclusive_writer``: nobody but the gateway changes this data. ``max_parallel``: calls at a time on a connection,
-    in each process of the gateway. ``business_day_ends``: local ``HH:MM`` at which the business day
-    ends. ``insecure_transport``: plain text by nature. ``personal``: parts of names of fields in its messages (in any
-    case) whose values are never kept as evidence, beside those that never are.
+    in each process of the gateway; more than 1, also by default, claims that they act side by side.
+    ``business_day_ends``: local ``HH:MM`` at which the business day ends. ``insecure_transport``: plain text by nature.
+    ``hidden``: parts of names of fields in its messages (in any case) whose values are never kept as evidence, beside
+    those that never are: a birthday, a session's ticket.
     """
 
     exclusive_writer: bool = False
@@ -60,4 +61,4 @@ class AdapterTraits:
     max_parallel: int = 4
     business_day_ends: str = "00:00"
     insecure_transport: bool = False
-    personal: tuple[str, ...] = ()
+    hidden: tuple[str, ...] = ()

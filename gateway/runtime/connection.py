@@ -85,7 +85,7 @@ class Connection(Readings):
         self._merchant, self._class, self._around = merchant, adapter, around
         self._hooks = implemented_hooks(adapter) if adapter else _NO_HOOKS
         self.embedded = adapter is not None and issubclass(adapter, EmbeddedAdapter)
-        self._masker = Masker(_secrets_in(config.settings), adapter.about.personal if adapter else ())
+        self._masker = Masker(_secrets_in(config.settings), adapter.about.hidden if adapter else ())
         own = {"merchant": merchant.id, "connection": config.name, "masker": self._masker}
         self.log = logging.LoggerAdapter(logging.getLogger(f"gateway.adapter.{config.adapter}"), own)
         self._lock = threading.Lock()

@@ -319,7 +319,7 @@ class Far:
         if self.frames is None:
             return None
         secrets_ = [value.reveal() for value in self.adapter.context.settings.values() if isinstance(value, Secret)]
-        return Tape(Masker(secrets_, self.adapter.about.personal), secrets_in(request))
+        return Tape(Masker(secrets_, self.adapter.about.hidden), secrets_in(request))
 
     def _called(self, hook: str, request: Any, call: Call | None) -> Any:
         """Call a hook; a change of an embedded adapter in a transaction of the database, as the engine does."""

@@ -88,7 +88,7 @@ LADDER: tuple[Rule, ...] = (
         "silver",
         "no secret and no personal datum in logs, errors, answers or the adapter's store",
         "{adapter}: log and raise with numbers of ours only; keep no code, no phone, no password; a recorded message: "
-        "name its fields that hold personal data in AdapterTraits(personal=…)",
+        "name its fields that hold personal data in AdapterTraits(hidden=…)",
     ),
     Rule(
         "tenants_apart",
@@ -230,6 +230,8 @@ class Report:
     hooks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     costs: dict[str, dict[str, float]] = field(default_factory=dict)
     seconds: float = 0.0
+    #: The hooks that this run was limited to; it can give no grade then.
+    only: tuple[str, ...] = ()
     #: Where things stand in this plugin: files by what they are, hooks by their name.
     places: Places = field(default_factory=Places)
 
@@ -283,8 +285,9 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether the grade is the one claimed, or better, and no claim was refuted."""
-        return GRADES.index(self.grade) >= GRADES.index(self.claimed_grade) and not self.unexcused
+        """Whether the grade is the one claimed, or better, and no claim was refuted; of some hooks only the latter."""
+        reached = bool(self.only) or GRADES.index(self.grade) >= GRADES.index(self.claimed_grade)
+        return reached and not self.unexcused
 
     @property
     def unexcused(self) -> list[Finding]:
@@ -296,9 +299,9 @@ class Report:
     def next_step(self) -> str:
         """What stands in the way of the next grade: what was seen, what was expected, what to change where."""
         for standing in self.standings:
-            if not standing.holds:
+            if not standing.holds and (standing.finding is not None or not self.only):
                 return self.hint(standing)
-        return "nothing: it is platinum"
+        return "the whole run, which gives the grade" if self.only else "nothing: it is platinum"
 
     def hint(self, standing: Standing) -> str:
         """What to do about a rule that does not hold; four lines."""

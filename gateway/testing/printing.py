@@ -84,15 +84,16 @@ def print_report(report: Report, echo: Callable[[str], None]) -> None:
     """Print the capability matrix, each rule, the grade, and what to do next."""
     _print_matrix(report, echo)
     echo("")
-    for standing in report.standings:
+    for standing in [] if report.only else report.standings:
         echo(f"{standing.rule.grade:<9} {standing.rule.name:<26} {standing.state:<7} {standing.why}".rstrip())
     echo("")
     for finding in report.findings:
-        if finding.verdict is not Verdict.SHOWN:
+        if finding.verdict in (Verdict.REFUTED, Verdict.NOT_SHOWN, Verdict.UNCLAIMED):
             echo(f"{finding.verdict.value}: [{finding.rule}] {finding}")
     claimed = f", {report.claimed_grade} is claimed" if report.claimed_grade != report.grade else ""
     how = ", quick: not all faults at all messages" if report.quick else ""
-    echo(f"{report.adapter}: {report.grade}{claimed} ({report.seconds:.0f} s{how})")
+    grade = f"no grade: of {', '.join(report.only)} alone" if report.only else report.grade + claimed
+    echo(f"{report.adapter}: {grade} ({report.seconds:.0f} s{how})")
     echo(f"next: {report.next_step}")
 
 

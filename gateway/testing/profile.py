@@ -152,14 +152,15 @@ class Profile:
 
         Money taken and not given back, points held, uses of coupons, articles in stock. They are compared before and
         after: a change that acts twice shows twice, an undo brings them back. A name that stands at 0 counts like one
-        that is not there, and ``far.tally()`` leaves it out: ask it with ``get(name, 0)``.
+        that is not there, and ``far.tally()`` leaves it out: ask it with ``get(name, 0)``. Requests of one hook are
+        compared with one another, and must move the same names by the same numbers.
         """
         raise Missing(f"{type(self).__name__} needs tally(self, books): the numbers in GET /books that changes move")
 
     # -- what may be said --------------------------------------------------------------------------------------------
 
     def prepare(self, far: Far) -> None:
-        """Bring a far system that has just started to where requests can be made."""
+        """Bring a far system that has just started, or a place that is used again, to where requests can be made."""
 
     def wrong_settings(self, far: Far) -> Mapping[str, Mapping[str, Any]]:
         """Settings that are well-formed and wrong, by what is wrong; ``check()`` must refuse each."""

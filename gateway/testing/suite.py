@@ -75,9 +75,14 @@ def _package(name: str) -> tuple[str, str]:
 
 
 def run(
-    profile: type[Profile], *, quick: bool = False, progress: TextIO | None = None, only: Collection[str] = ()
+    profile: type[Profile],
+    *,
+    quick: bool = False,
+    progress: TextIO | None = None,
+    only: Collection[str] = (),
+    hooks: Collection[str] = (),
 ) -> Report:
-    """Run everything on one plugin, or ``only`` what some rules ask for.
+    """Run everything on one plugin, or ``only`` what some rules ask for, or what concerns some ``hooks``.
 
     ``quick`` tries the most telling faults at the first and last message only. What is being tried, and about how much
     is left, goes to ``progress``. Raises :class:`~gateway.testing.quality.BadQuality` before anything is run.
@@ -91,6 +96,7 @@ def run(
         quick=quick,
         claimed_grade=quality.grade,
         real=profile.foreign is not None,
+        only=tuple(hooks),
         exemptions=quality.exempt,
         hooks=capabilities(profile.adapter)["hooks"],
         places=places_of(profile, folder),
@@ -106,13 +112,13 @@ def run(
     try:
         _announce(watch, report, last.of(name))
         _run(bench, watch, only)
-        if report.real and not only:
+        if report.real and not (only or hooks):
             _on_a_real_system(report)
     finally:
         watch.close()
         ground.close()
     report.seconds = time.monotonic() - began
-    if not only:
+    if not (only or hooks):
         last.keep(name, report.seconds)
     return report
 
@@ -131,7 +137,8 @@ def _run(bench: Bench, watch: Watch, only: Collection[str]) -> None:
     changing = [hook for hook in bench.hooks if hook in CHANGE_HOOKS]
     others = [hook for hook in bench.hooks if hook not in CHANGE_HOOKS]
     first = [_Check("contract", contract.check, contract.RULE, hook) for hook in (*changing, *others)]
-    to_come = _expected(bench, [*first, *_rest(bench, changing, only)], _alone(only))
+    alone = _alone(bench, only)
+    to_come = _expected(bench, [*first, *_rest(bench, changing, only)], alone)
     watch.expect({_START: UNKNOWN_S, **to_come}, at_a_time(_wide(bench)))
     watch.began(_START)
     there = _opened(bench)
@@ -141,11 +148,11 @@ def _run(bench: Bench, watch: Watch, only: Collection[str]) -> None:
     _side_by_side(bench, watch, first[: len(changing)])
     _side_by_side(bench, watch, first[len(changing) :])
     rest = _rest(bench, bench.changes, only)
-    watch.expect(_expected(bench, rest, _alone(only)), at_a_time(_wide(bench)))
+    watch.expect(_expected(bench, rest, alone), at_a_time(_wide(bench)))
     one = one_call_s(bench)
     watch.say(f"one call takes {one:.2f} s here: about {told(watch.left_s())} for the {len(rest)} checks to come")
     _side_by_side(bench, watch, rest)
-    for check in _alone(only):
+    for check in alone:
         _tried(bench, watch, check)
 
 
@@ -165,12 +172,13 @@ class _Check:
 
 def _rest(bench: Bench, hooks: list[str], only: Collection[str]) -> list[_Check]:
     """What comes after the contract, side by side: each hook's faults, traits and kills, then the whole adapter."""
-    found = [_Check(title, run, rule, hook) for hook in hooks for title, run, rule in _EACH]
-    return [check for check in (*found, *_WHOLE) if not only or check.rule in only]
+    some = bench.report.only
+    found = [_Check(title, run, rule, hook) for hook in some or hooks if hook in hooks for title, run, rule in _EACH]
+    return [check for check in (*found, *(() if some else _WHOLE)) if not only or check.rule in only]
 
 
-def _alone(only: Collection[str]) -> list[_Check]:
-    return [check for check in _ALONE if not only or check.rule in only]
+def _alone(bench: Bench, only: Collection[str]) -> list[_Check]:
+    return [] if bench.report.only else [check for check in _ALONE if not only or check.rule in only]
 
 
 def _expected(bench: Bench, checks: list[_Check], alone: list[_Check]) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """Makes a message fit to be kept: what may be in it and what may not.
 
 Never kept: the secrets of the connection, whatever stands under a name that says secret, signature, password or token,
-or that the adapter names (``AdapterTraits.personal``), card numbers. Kept in part: phones (``138****1234``; of what is
+or that the adapter names (``AdapterTraits.hidden``), card numbers. Kept in part: phones (``138****1234``; of what is
 only called one, the last four), payment codes, identity numbers and openids (the last four).
 Numbers are found in ASCII digits and in packed decimals (BCD). Where it is not sure, it masks: a number that looks
 like a card's is one, for here it is no key that anything depends on.
