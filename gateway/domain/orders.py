@@ -219,9 +219,10 @@ class OrderVoid:
 class OrderReturn:
     """Book a return of lines of a posted sale: amounts positive, given back by tender. Σ tenders = ``amount``.
 
-    A line's ``quantity`` is what comes back of it (0: money alone, as for a complaint), its ``net_amount`` the money
-    given back for it, which points had not paid; ``gross_amount`` and discounts are still those of the line as it was
-    sold. What ``amount`` is above Σ lines' net was paid for fees. ``points_returned`` go back to the member's account
+    A line's ``quantity`` is what comes back of it (0: money alone, as for a complaint), its ``gross_amount`` the price
+    of that, its ``net_amount`` the money given back for it; ``discount_amount`` is the rest: its discounts, and what
+    points or rounding had paid. ``discounts`` are told where the whole line comes back at once. What ``amount`` is
+    above Σ lines' net was paid for fees. ``points_returned`` go back to the member's account
     by another hook; ``points_amount`` is what they had paid of these lines, for a till that books it. ``whole``: with
     this return nothing is left of the sale; earlier ones may have taken back parts of it.
     """

@@ -10,6 +10,7 @@ from decimal import Decimal
 from functools import partial
 from typing import Any
 
+from gateway.domain.money import QUANTITY_SCALE, gross_of
 from gateway.domain.payments import Method
 from gateway.engine.basket import business_date
 from gateway.engine.freeing import Freeing
@@ -175,6 +176,18 @@ def _back_whole(parent: Saga, earlier: list[Json], result: Json) -> list[str]:
     return [line_id for line_id, sold in lines if line_id in now and back[line_id] >= sold]
 
 
+def _returned_line(line: Json, back: Json) -> Json:
+    """A sold line as it comes back: so much of it, and what of its price is given back in money. A sum that is given
+    back without goods returns none of them."""
+    quantity, net = Decimal(back.get("quantity") or 0), back["amount"]
+    whole = quantity == Decimal(line["quantity"])
+    price = line["gross_amount"] if whole else gross_of(line["unit_amount"], int(quantity * QUANTITY_SCALE))
+    gross = max(price, net)  # a till's own sum of a line may be above its price times its quantity
+    money = {"gross_amount": gross, "discount_amount": gross - net, "net_amount": net}
+    discounts = line.get("allocations", []) if whole else []
+    return {**line, "quantity": str(quantity), "allocations": discounts, **money}
+
+
 class _Plan:
     """Plans the legs of one refund from what the checkout did; ``goods``: whether they are put back in stock."""
 
@@ -315,14 +328,8 @@ class _Plan:
 
     def _returned_lines(self) -> list[Json]:
         lines = {line["line_id"]: line for line in self.parent.doc["lines"]}
-        found: list[Json] = []
-        for back in self.result["lines"]:
-            line = lines.get(back.get("line_id", ""))
-            if line is not None:
-                # A sum given back without goods returns none of them.
-                quantity = back.get("quantity") or "0"
-                found.append({**line, "quantity": quantity, "net_amount": back["amount"]})
-        return found
+        sold = ((lines.get(back.get("line_id", "")), back) for back in self.result["lines"])
+        return [_returned_line(line, back) for line, back in sold if line is not None]
 
     def _returned_tenders(self) -> list[Json]:
         by_id = {tender["id"]: tender for tender in tenders_of(self.parent)}

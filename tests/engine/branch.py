@@ -167,6 +167,8 @@ class BranchAdapter(Adapter):
         if hook in ("order_post", "order_return"):
             about |= {
                 "nets": [line.net_amount for line in request.lines],
+                "grosses": [line.gross_amount for line in request.lines],
+                "discounts": [line.discount_amount for line in request.lines],
                 "tenders": [tender.amount for tender in request.tenders],
                 "points": getattr(request, "points_returned", 0),
                 "points_amount": request.points_amount,

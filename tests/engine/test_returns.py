@@ -37,3 +37,9 @@ def test_points_come_back_with_their_lines_and_never_with_money_alone(tmp_path: 
         backs = [about for hook, about in systems["till"].done.values() if hook == "order_return"]
         assert [back["points"] for back in backs] == [back["points_amount"] for back in backs] == [0, 150, 150]
         assert all(sum(back["nets"]) == sum(back["tenders"]) for back in backs)
+        assert [back["grosses"] for back in backs] == [[100], [12_800], [12_800]], "the price of what comes back"
+        assert all(
+            gross - off == net
+            for back in backs
+            for gross, off, net in zip(back["grosses"], back["discounts"], back["nets"], strict=True)
+        )

@@ -20,6 +20,11 @@ from gateway.testing.resolver import resolve
 
 RULE = "outcome_classes"
 PERSON = "no_person_needed"
+#: What is to be done where there is a way and it came to no end.
+_STILL = (
+    "{at}: it can be asked or repeated, and each time the answer was as bad: the fault was for one message, so look "
+    "what it left behind, in the simulator or in a connection or session that {adapter} keeps"
+)
 QUICK = ("refuse", "hold", "silence", "reset", "half", "garbage")
 #: Faults of the simulator's own panel, with their parameter: what no network can do to an answer.
 PANEL = {
@@ -72,7 +77,8 @@ def check(bench: Bench, hook: str) -> None:
                     bench.report.refuted(RULE, hook, str(fault), problem)
                 if person:
                     persons += 1
-                    bench.report.not_shown(PERSON, hook, str(fault), f"needs a person: {person}")
+                    change = _STILL if person.startswith("still") else ""
+                    bench.report.not_shown(PERSON, hook, str(fault), f"needs a person: {person}", change)
     except (Missing, RuntimeError) as trouble:
         bench.report.not_shown(RULE, hook, "", f"no more requests could be made: {trouble}")
         return
