@@ -184,7 +184,7 @@ def sale_lines(
         lines += _goods(line, products.get(line.sku), sign)
     rest = sign * _total(request) - sum(amount_of(line) for line in lines)
     if rest:
-        lines.append(_plain("fees, points and rounding", money(rest)))
+        lines.append(plain("fees, points and rounding", money(rest)))
     return lines
 
 
@@ -200,13 +200,13 @@ def _total(request: OrderPost | OrderReturn) -> int:
 
 def _goods(line: OrderLine, product: tuple[int, int] | None, sign: int) -> list[dict[str, Any]]:
     if product is None or not line.quantity:
-        return [_plain(line.name or line.sku, money(sign * line.net_amount))]
+        return [plain(line.name or line.sku, money(sign * line.net_amount))]
     price = (money(line.net_amount) / line.quantity).quantize(_PRICE)
     row = {"product": product[0], "unit": product[1], "quantity": float(sign * line.quantity), "unit_price": price}
     return [{**row, "description": f"{line.line_id} {line.name}"}]
 
 
-def _plain(text: str, price: Decimal) -> dict[str, Any]:
+def plain(text: str, price: Decimal) -> dict[str, Any]:
     """A line without a product. Its price is never positive: a promotion in force stumbles over one that is."""
     sign = -1 if price > 0 else 1
     return {"description": text, "quantity": float(sign), "unit_price": sign * price}

@@ -126,21 +126,18 @@ class Sales:
                 raise InvalidReply(f"sale {sale['number']} comes to {sale['total_amount']} there, whatever is written")
             else:
                 mended = True
-                self._mend(call, sale["id"], lines())
+                self._mend(call, sale, total)
             return None
 
         return steadily(call, once)
 
-    def _mend(self, call: Call, sale: int, wanted: Sequence[Mapping[str, Any]]) -> None:
-        """Quoting lets every promotion that is in force lower the prices: write back those that were paid."""
-        rows = self._far.rows("sale.line", [["sale", "=", sale], ["type", "=", "line"]], ["quantity"])
-        if len(rows) != len(wanted):
-            raise InvalidReply(f"the quotation has {len(rows)} lines, {len(wanted)} were sent")
-        prices = [
-            ["write", [row["id"]], {"unit_price": line["unit_price"], "promotion": None}]
-            for row, line in zip(rows, wanted, strict=True)
-        ]
-        self._far.change(call, f"{SALE}.write", [sale], {"lines": prices}, ref=str(sale))
+    def _mend(self, call: Call, sale: Mapping[str, Any], total: int) -> None:
+        """Quoting lets every promotion that is in force lower the prices, and what is quoted can't be written any more:
+        it becomes a draft again, and what was paid beyond stands in a line of its own when it is quoted anew."""
+        missing = total - mapping.fen(sale["total_amount"])
+        self._far.press(call, SALE, "draft", sale["id"])
+        line = mapping.plain("paid beyond a promotion in force", mapping.money(missing))
+        self._far.change(call, f"{SALE}.write", [sale["id"]], {"lines": [["create", [line]]]}, ref=str(sale["id"]))
 
     def _blank(self, key: str, site: Site) -> dict[str, Any]:
         customer = self._ground.customer

@@ -152,6 +152,8 @@ def typed(desk: Desk, day: date, row: dict[str, Any]) -> int:
         "sale.sale",
         party=party["id"],
         invoice_address=party["addresses"][0],
+        shipment_address=party["addresses"][0],
+        warehouse=desk.rows("stock.location", [["type", "=", "warehouse"]], "code")[0]["id"],
         currency=desk.rows("currency.currency", [["code", "=", "CNY"]], "code")[0]["id"],
         sale_date=day,
         invoice_method="manual",
