@@ -29,6 +29,10 @@ def today(house: House) -> date:
     return business_date(house.engine.merchant("m1"), house.engine.now())
 
 
+def calendar_day(house: House) -> date:
+    return house.engine.now().astimezone(house.engine.merchant("m1").timezone).date()
+
+
 def reconciled(house: House, day: date | None = None) -> dict[str, Result]:
     """Reconcile; the results by connection and hook."""
     results = reconcile_day(house.engine, "m1", day or today(house))

@@ -144,13 +144,13 @@ class Shop:
         return self.adapter.order_query(request=Query(**asked))
 
     def answered(self, number: int, store: str = "wulin") -> Path:
-        """Wait for the till's answer to this key; its file."""
+        """Wait for the till's answer to this key and for its claim to be gone, which it takes away last; its file."""
         folder = self.simulator.drop / BRANCHES[store]
         found: list[Path] = []
 
         def there() -> bool:
             found[:] = [path for path in folder.glob(f"{key(number)}.*") if path.suffix in (".OK", ".ERR")]
-            return bool(found)
+            return bool(found) and not (folder / f"{key(number)}.ING").exists()
 
         wait_for(there)
         return found[0]
