@@ -217,14 +217,15 @@ class OrderVoid:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderReturn:
-    """Book a return of lines of a posted sale: amounts positive, given back by tender. Σ tenders = ``amount``.
+    """Book a return of lines of a posted sale: amounts positive, given back by tender; the mirror of its posting.
 
-    A line's ``quantity`` is what comes back of it (0: money alone, as for a complaint), its ``gross_amount`` the price
-    of that, its ``net_amount`` the money given back for it; ``discount_amount`` is the rest: its discounts, and what
-    points or rounding had paid. ``discounts`` are told where the whole line comes back at once. What ``amount`` is
-    above Σ lines' net was paid for fees. ``points_returned`` go back to the member's account
-    by another hook; ``points_amount`` is what they had paid of these lines, for a till that books it. ``whole``: with
-    this return nothing is left of the sale; earlier ones may have taken back parts of it.
+    Σ lines' net + fees − points − rounding = ``amount`` = Σ tenders, where fees is what comes back of them: whatever is
+    left of that sum. A line's ``quantity`` is what comes back of it (0: money alone, as for a complaint), its
+    ``gross_amount`` the price of that, its ``net_amount`` what is given back for it, in money and otherwise;
+    ``discount_amount`` is the rest. ``discounts`` are told where the whole line comes back at once.
+    ``points_returned`` go back to the member's account by another hook; ``points_amount`` is what they had paid of what
+    comes back, ``rounding_amount`` what had been rounded off of it, for a till that books them. ``whole``: with this
+    return nothing is left of the sale; earlier ones may have taken back parts of it.
     """
 
     original: Original
@@ -238,6 +239,7 @@ class OrderReturn:
     returned_at: datetime
     points_returned: int = 0
     points_amount: int = 0
+    rounding_amount: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

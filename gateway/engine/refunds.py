@@ -13,6 +13,7 @@ from typing import Any
 from gateway.domain.money import QUANTITY_SCALE, gross_of
 from gateway.domain.payments import Method
 from gateway.engine.basket import business_date
+from gateway.engine.beside import BesideMoney
 from gateway.engine.freeing import Freeing
 from gateway.engine.limits import back_legs
 from gateway.engine.model import Json, Kind, Leg, Op, OpState, Phase, Saga, State
@@ -176,10 +177,10 @@ def _back_whole(parent: Saga, earlier: list[Json], result: Json) -> list[str]:
     return [line_id for line_id, sold in lines if line_id in now and back[line_id] >= sold]
 
 
-def _returned_line(line: Json, back: Json) -> Json:
-    """A sold line as it comes back: so much of it, and what of its price is given back in money. A sum that is given
-    back without goods returns none of them."""
-    quantity, net = Decimal(back.get("quantity") or 0), back["amount"]
+def _returned_line(line: Json, back: Json, beside_money: int) -> Json:
+    """A sold line as it comes back: so much of it, and what is given back for it in money and ``beside_money``. A sum
+    that is given back without goods returns none of them."""
+    quantity, net = Decimal(back.get("quantity") or 0), back["amount"] + beside_money
     whole = quantity == Decimal(line["quantity"])
     price = line["gross_amount"] if whole else gross_of(line["unit_amount"], int(quantity * QUANTITY_SCALE))
     gross = max(price, net)  # a till's own sum of a line may be above its price times its quantity
@@ -195,7 +196,7 @@ class _Plan:
         self, engine: Engine, parent: Saga, ops: list[Op], result: Json, earlier: list[Json], goods: bool
     ) -> None:
         self.goods = goods
-        self.engine, self.parent, self.ops, self.result = engine, parent, ops, result
+        self.engine, self.parent, self.ops, self.result, self.earlier = engine, parent, ops, result, earlier
         told = (coupon for refund in earlier for coupon in refund["gives_back"].get("coupons", ()))
         self.back_already = {coupon["code"] for coupon in told if coupon["status"] != "redeemed"}
         self.planned = {leg.name: leg for leg in parent.legs()}
@@ -313,23 +314,25 @@ class _Plan:
             if self.whole and first and not far.has("order_return") and far.has("order_void")
             else "order_return"
         )
+        beside = BesideMoney(quote_in_force(self.parent), self.earlier, self.result)
         params: Json = {
             "order_no": self.parent.number,
             "worth_amount": self.result["amount"],
             "whole": self.whole,
-            "lines": self._returned_lines(),
+            "lines": self._returned_lines(beside),
             "tenders": self._returned_tenders(),
             "bills": leg.params.get("bills", []),
             "after_sale": posted is None,
         }
         if points := self.result.get("points"):
-            params |= {"points_returned": points["returned"], "points_amount": points["returned_amount"]}
+            params |= {"points_returned": points["returned"], "points_amount": beside.points_amount}
+        params["rounding_amount"] = beside.rounding_amount
         self._add("order", leg, Phase.POST, hook, posted, params)
 
-    def _returned_lines(self) -> list[Json]:
+    def _returned_lines(self, beside: BesideMoney) -> list[Json]:
         lines = {line["line_id"]: line for line in self.parent.doc["lines"]}
         sold = ((lines.get(back.get("line_id", "")), back) for back in self.result["lines"])
-        return [_returned_line(line, back) for line, back in sold if line is not None]
+        return [_returned_line(line, back, beside.of(line["line_id"])) for line, back in sold if line is not None]
 
     def _returned_tenders(self) -> list[Json]:
         by_id = {tender["id"]: tender for tender in tenders_of(self.parent)}

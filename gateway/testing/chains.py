@@ -25,9 +25,10 @@ from gateway.domain.membership import (
     ValueReturn,
     ValueUntopup,
 )
-from gateway.domain.orders import BillRelease, DepositVoid, OrderReturn, OrderVoid, SessionClose, SessionExtend
+from gateway.domain.orders import BillRelease, DepositVoid, OrderVoid, SessionClose, SessionExtend
 from gateway.domain.payments import Capture, PaymentRefund, Release, Reverse
 from gateway.domain.stock import StockHeld, StockItem, StockReturn
+from gateway.testing.kinds import returned
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,21 +118,6 @@ def _restored_value(made: Made) -> ValueReturn:
     )
 
 
-def _returned(made: Made) -> OrderReturn:
-    sale = made.request
-    return OrderReturn(
-        original=made.original,
-        order_no=sale.order_no,
-        refund_no=f"RF{made.key[-10:]}",
-        site=sale.site,
-        lines=sale.lines,
-        tenders=sale.tenders,
-        amount=sale.payable_amount,
-        whole=True,
-        returned_at=datetime.now(UTC),
-    )
-
-
 def _extended(made: Made) -> SessionExtend:
     opened = made.request
     end = opened.end + timedelta(hours=1)
@@ -182,7 +168,7 @@ DERIVED: Mapping[str, Callable[[Made], Any]] = {
         site=made.request.site,
         amount=made.request.payable_amount,
     ),
-    "order_return": _returned,
+    "order_return": lambda made: returned(made.request, made.original, f"RF{made.key[-10:]}"),
     "deposit_void": _undo(DepositVoid, "site", "amount", "session_id", "resource_id"),
     "session_extend": _extended,
     "session_close": lambda made: SessionClose(site=made.request.site, session_id=made.ref, original=made.original),

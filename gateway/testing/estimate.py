@@ -6,7 +6,7 @@ import os
 import statistics
 
 from gateway.testing.bench import Bench
-from gateway.testing.checks import faults, kills, privacy, traits
+from gateway.testing.checks import faults, kills, privacy, sales, traits
 from gateway.testing.proxy import NETWORK_FAULTS, RESENT
 
 #: What a trial does around the call that it is about: a request made ready, the books read twice and waited for, the
@@ -14,6 +14,8 @@ from gateway.testing.proxy import NETWORK_FAULTS, RESENT
 _CALLS_A_TRIAL, _WAIT_S = 4, 0.15
 #: Trials of one hook's traits, about: its query, its undo, a part, the same key in five ways.
 _TRAIT_TRIALS = 10
+#: Kinds of sale, each with its return.
+_SALES = 8
 #: A process that is started to be killed, in seconds.
 _PROCESS_S = 0.2
 #: Network faults under which the call waits for its whole patience.
@@ -54,7 +56,7 @@ def seconds(bench: Bench, rule: str, hook: str = "") -> float:
         return (at * len(names) + len(panel)) * trial + waits
     if rule == kills.RULE:
         return max(2 * at, kills.QUICK_SLICES if bench.quick else kills.SLICES) * (trial + _PROCESS_S)
-    return _TRAIT_TRIALS * trial if rule == traits.RULE else trial
+    return {traits.RULE: _TRAIT_TRIALS, sales.RULE: _SALES * 2}.get(rule, 1) * trial
 
 
 def left_out() -> str:

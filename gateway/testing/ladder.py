@@ -125,6 +125,13 @@ LADDER: tuple[Rule, ...] = (
         exemptible=True,
     ),
     Rule(
+        "kinds_of_sale",
+        "gold",
+        "every kind of sale that a checkout can come to is booked with its sums, or refused as such",
+        "{at}: book tenders, fees, points, rounding and discounts as the request tells them; what the system has no "
+        "place for: Declined, or NotSupported before anything was sent",
+    ),
+    Rule(
         "cost_per_call",
         "gold",
         "no hook costs more messages or time than quality.toml says",

@@ -16,7 +16,7 @@ from typing import TextIO
 from gateway.runtime.answers import CHANGE_HOOKS
 from gateway.runtime.capabilities import capabilities
 from gateway.testing.bench import Bench
-from gateway.testing.checks import bronze, contract, faults, kills, ledger, privacy, traits
+from gateway.testing.checks import bronze, contract, faults, kills, ledger, privacy, sales, traits
 from gateway.testing.estimate import UNKNOWN_S, at_a_time, left_out, one_call_s, seconds
 from gateway.testing.ground import Ground
 from gateway.testing.ladder import GRADES, Report
@@ -174,7 +174,8 @@ def _rest(bench: Bench, hooks: list[str], only: Collection[str]) -> list[_Check]
     """What comes after the contract, side by side: each hook's faults, traits and kills, then the whole adapter."""
     some = bench.report.only
     found = [_Check(title, run, rule, hook) for hook in some or hooks if hook in hooks for title, run, rule in _EACH]
-    return [check for check in (*found, *(() if some else _WHOLE)) if not only or check.rule in only]
+    whole = [check for check in _WHOLE if not some or check.hook in some]
+    return [check for check in (*found, *whole) if not only or check.rule in only]
 
 
 def _alone(bench: Bench, only: Collection[str]) -> list[_Check]:
@@ -265,6 +266,7 @@ _WHOLE = (
     _Check("tenants", privacy.tenants, "tenants_apart"),
     _Check("parsers", privacy.parsers, "parsers_raise_parse_error"),
     _Check("statements", ledger.reconcile, "source_to_reconcile"),
+    _Check("kinds of sale", sales.check, sales.RULE, sales.POST),
     _Check("refusals", _declines, "declined_codes_listed"),
 )
 _ALONE = (

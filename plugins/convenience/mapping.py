@@ -74,15 +74,15 @@ def return_file(
 ) -> OrderFile:
     """The order file of a return: positive figures, the sign is in the kind.
 
-    It names the sale by our reference, not by its bill number: a till that was reset gives a number out twice. What
-    the lines are worth above the money given back was paid with points and goes back under their code.
+    It names the sale by our reference, not by its bill number: a till that was reset gives a number out twice. As in
+    the sale, points are a tender and rounding is off the largest line; what is left to give back was paid for fees.
     """
     lines = [_line(line, weigh) for line in request.lines]
+    fees = request.amount + request.points_amount + request.rounding_amount - sum(line.amount for line in lines)
+    lines = _without(request.rounding_amount, lines + _fee_line(fees, settings))
     tenders = [_tender(tender, settings) for tender in request.tenders if tender.amount]
-    over = sum(line.amount for line in lines) - sum(tender.amount for tender in tenders)
-    if over > 0:
-        tenders.append(OrderTender(settings["points_pay_way"], over))
-    lines += _fee_line(-over, settings) if over < 0 else []
+    if request.points_amount:
+        tenders.append(OrderTender(settings["points_pay_way"], request.points_amount))
     original = request.original.key
     return OrderFile(key, branch, "B", request.returned_at, tuple(lines), tuple(tenders), "", original)
 

@@ -246,10 +246,10 @@ def return_of(
 ) -> Sale:
     """A return as a sale with negative lines and tenders that names its original.
 
-    What is given back beside the lines (a fee) is a line of its own; what is not given back as money (points) a row.
+    What is given back beside the lines (a fee) is a line of its own; points and rounding are rows, as in the sale.
     """
     items = [item_of(line, at, p, -1) for at, (line, p) in enumerate(zip(request.lines, places, strict=True), 1)]
-    fees = sum(tender.amount for tender in request.tenders) + sum(item.net for item in items)
+    fees = request.amount + request.points_amount + request.rounding_amount + sum(item.net for item in items)
     if fees > 0:
         counter = items[0].counter if items else default_counter
         items.append(_fee_item("", -fees, len(items) + 1, counter))
@@ -258,8 +258,9 @@ def return_of(
         SaleTender(at, tender_code(tender, codes), -tender.amount, tender.ref[-64:])
         for at, tender in enumerate(request.tenders, 1)
     ]
-    if rest := net - sum(tender.amount for tender in tenders):
-        tenders.append(SaleTender(len(tenders) + 1, POINTS, rest, ""))
+    for code, amount in ((POINTS, request.points_amount), (ROUNDING, request.rounding_amount)):
+        if amount:
+            tenders.append(SaleTender(len(tenders) + 1, code, -amount, ""))
     time = f"{request.returned_at.astimezone(zone):%H%M%S}"
     return Sale(number, "SR", time, key, original, cashier, "", net, net, 0, tuple(items), tuple(tenders), ())
 

@@ -172,6 +172,7 @@ class BranchAdapter(Adapter):
                 "tenders": [tender.amount for tender in request.tenders],
                 "points": getattr(request, "points_returned", 0),
                 "points_amount": request.points_amount,
+                "rounding_amount": request.rounding_amount,
             }
         return self.read(self.post(hook, key, about))
 

@@ -94,6 +94,7 @@ class Orders(Parts):
             returned_at=moment(self.saga.created),
             points_returned=self.params.get("points_returned", 0),
             points_amount=self.params.get("points_amount", 0),
+            rounding_amount=self.params.get("rounding_amount", 0),
         )
 
     def deposit_post(self) -> orders.DepositPost:

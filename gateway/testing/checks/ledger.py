@@ -14,6 +14,7 @@ from gateway.sdk.transports.http import Http
 from gateway.testing.bench import Bench
 from gateway.testing.chains import Made
 from gateway.testing.far import Far
+from gateway.testing.ladder import Verdict
 from gateway.testing.profile import Missing
 
 #: Which statement speaks of a change, and what part of its request says how much.
@@ -40,7 +41,7 @@ def reconcile(bench: Bench) -> None:
     rule, report = "source_to_reconcile", bench.report
     money = [hook for hook in bench.changes if hook in STATEMENTS]
     if not money:
-        report.add(rule, _exempt(), why="it moves nothing that is reconciled")
+        report.add(rule, Verdict.EXEMPT, why="it moves nothing that is reconciled")
         return
     for hook in money:
         if STATEMENTS[hook] not in bench.hooks:
@@ -61,10 +62,9 @@ def reconcile(bench: Bench) -> None:
             report.shown(rule, hook, STATEMENTS[hook])
 
 
-def _exempt() -> Any:
-    from gateway.testing.ladder import Verdict
-
-    return Verdict.EXEMPT
+def rows_of(far: Far, hook: str, made: Made) -> list[StatementRow]:
+    """The statement's rows about a change: under our key, or the far system's number."""
+    return [row for row in _rows(far, hook) if _is_ours(row, made)]
 
 
 def _rows(far: Far, hook: str) -> list[StatementRow]:
@@ -174,4 +174,4 @@ def _unit() -> float:
     return max(statistics.median(times), 1e-5)
 
 
-__all__ = ["FAMILY_OF", "cost", "reconcile"]
+__all__ = ["FAMILY_OF", "cost", "reconcile", "rows_of"]

@@ -450,16 +450,21 @@ def test_one_piece_of_two_carries_its_part_of_the_discount(store: Any, adapter: 
 def test_fees_and_points_beside_the_lines_keep_a_return_in_balance(
     store: Any, adapter: Any, desk: Any, site: Site
 ) -> None:
-    """More money than the lines is a fee that comes back; less is points that do not come back as money."""
+    """What is given back beyond the lines is a fee that comes back; points and rounding are rows, as in the sale."""
     _, order, _ = posted(store, adapter, desk)
     no_goods = {"quantity": Decimal(0), "net_amount": 1000}
     assert isinstance(
         adapter.order_return(request=returning(order, 0, 1500, site, desk, **no_goods), call=desk.call("r1")), Done
     )
-    assert isinstance(adapter.order_return(request=returning(order, 1, 50000, site, desk), call=desk.call("r2")), Done)
+    less = replace(returning(order, 1, 50000, site, desk), points_amount=4640, rounding_amount=8)
+    assert isinstance(adapter.order_return(request=less, call=desk.call("r2")), Done)
     fee, points = store.books["sales"][1:]
     assert [(line["item"], line["net"]) for line in fee["lines"]] == [("6901000000018", -1000), ("FEE", -500)]
-    assert {tender["code"]: tender["amount"] for tender in points["tenders"]} == {"CC": -50000, "JF": -4648}
+    assert {tender["code"]: tender["amount"] for tender in points["tenders"]} == {
+        "CC": -50000,
+        "JF": -4640,
+        "ML": -8,
+    }
     assert store.stock("K1", "6901000000018") == ("12.000", "1.000")
 
 
