@@ -12,7 +12,7 @@ from typing import Any
 from docs.reference_hooks import markdown, record
 from gateway.testing.chains import Made
 from gateway.testing.far import Far
-from gateway.testing.profile import Profile
+from gateway.testing.profile import Profile, charge
 
 _TOLD = re.compile(r"(?P<meaning>.*?)\s*Unit: (?P<unit>[^\n]*?)\. Example: ``(?P<example>.*?)``\s*\Z", re.DOTALL)
 _MUST = ("settings", "tally")
@@ -81,6 +81,12 @@ def profile_page() -> Iterator[str]:
     for name, method in vars(Profile).items():
         if inspect.isfunction(method) and not name.startswith("_"):
             yield from _method(name, method)
+    yield ""
+    yield "## Ready requests"
+    yield ""
+    yield "From `gateway.testing`; all other requests are made of their records, as `gateway plugins new` does."
+    yield ""
+    yield f"- `charge{inspect.signature(charge)}`: {markdown(inspect.getdoc(charge) or '').strip()}".replace("'", "")
     yield ""
     yield "## The far system"
     yield from record(Far)

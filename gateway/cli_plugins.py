@@ -165,7 +165,7 @@ def new(
         raise click.UsageError(str(error)) from None
     for file in written:
         click.echo(str(file))
-    click.echo(f"Next: python -m pip install --no-deps --no-build-isolation -e {folder / name}")
+    click.echo(f"Next: python -m pip install -e {folder / name}")
     click.echo(f"      python -m pytest {folder / name}; gateway plugins check {name}")
 
 

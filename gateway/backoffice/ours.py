@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from enum import StrEnum
-from zoneinfo import ZoneInfo
 
 from gateway.engine.model import SETTLED, Json, OpState
 from gateway.store.port import Row
@@ -141,8 +140,12 @@ def sale_of(row: Row) -> Sale:
     )
 
 
+#: The dates under which a far system may count a moment.
+Dates = Callable[[datetime], set[date]]
+
+
 def entries_of(
-    rows: Iterable[Row], sales: Mapping[str, Sale], statement: str, zone: ZoneInfo, deferred: Callable[[str], bool]
+    rows: Iterable[Row], sales: Mapping[str, Sale], statement: str, dates: Dates, deferred: Callable[[str], bool]
 ) -> list[Entry]:
     """The entries that a statement should show, from operations and what their sagas are about."""
     made: dict[str, Entry] = {}
@@ -153,7 +156,7 @@ def entries_of(
         if hook == "payment_reverse" and statement == "payment_statement":
             reversals.append(row)
         elif hook in SHOWN[statement] or hook in BESIDE[statement]:
-            entry = _entry(row, sales[row["saga_id"]], statement, zone, deferred(hook))
+            entry = _entry(row, sales[row["saga_id"]], statement, dates, deferred(hook))
             made[entry.key] = entry
             legs.setdefault((entry.saga_id, entry.leg), []).append(entry)
     for row in reversals:
@@ -161,7 +164,7 @@ def entries_of(
     return list(made.values())
 
 
-def _entry(row: Row, sale: Sale, statement: str, zone: ZoneInfo, deferred: bool) -> Entry:
+def _entry(row: Row, sale: Sale, statement: str, dates: Dates, deferred: bool) -> Entry:
     outcome, hook = json.loads(row["outcome"]), row["hook"]
     sign, params = SHOWN[statement].get(hook, 0), sale.legs.get(row["leg"], {})
     return Entry(
@@ -175,7 +178,7 @@ def _entry(row: Row, sale: Sale, statement: str, zone: ZoneInfo, deferred: bool)
         count=sign * int(params.get("count", 1)),
         standing=_standing(OpState(row["state"])),
         home=sale.home,
-        days=frozenset({sale.home, *_days(row, zone)}),
+        days=frozenset({sale.home, *_days(row, dates)}),
         keys=(row["key"],),
         refs=_refs(outcome),
         sent=datetime.fromtimestamp(row["first_sent"] / 1000, UTC),
@@ -201,10 +204,10 @@ def _amount(hook: str, params: Json, outcome: Json, whole: int) -> int:
     return int(whole if found is None else found)
 
 
-def _days(row: Row, zone: ZoneInfo) -> set[date]:
-    """The calendar days, where the shop is, of the first sending and of the end."""
+def _days(row: Row, dates: Dates) -> set[date]:
+    """The dates of the first sending, of the last one and of the end."""
     moments = [row["first_sent"], row["last_sent"], row["finished"]]
-    return {datetime.fromtimestamp(at / 1000, UTC).astimezone(zone).date() for at in moments if at}
+    return {day for at in moments if at for day in dates(datetime.fromtimestamp(at / 1000, UTC))}
 
 
 def _refs(outcome: Json) -> tuple[str, ...]:
@@ -217,9 +220,9 @@ def _extras(sale: Sale, hook: str, params: Json) -> Extras:
     if hook == "order_post":
         return Extras(tenders=sale.tenders, points=sale.points, discount=sale.discount)
     if hook == "order_return":
-        lines = sum(line["net_amount"] for line in params.get("lines", ()))
         tenders = tuple(t["amount"] for t in params.get("tenders", ()) if t["amount"])
-        return Extras(tenders=tenders, points=max(0, lines - sum(tenders)))
+        points, rounding = params.get("points_amount", 0), params.get("rounding_amount", 0)
+        return Extras(tenders=tenders, points=points, discount=rounding)
     return Extras()
 
 

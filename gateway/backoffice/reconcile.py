@@ -18,6 +18,7 @@ from gateway.domain.common import StatementRow
 from gateway.engine.service import Engine
 from gateway.hookspecs import FAMILY_OF
 from gateway.runtime import Connection, Merchant
+from gateway.sdk.convert.dates import business_date as date_in_business
 from gateway.store import books
 from gateway.store.journal import dump, insert_events
 from gateway.store.port import Row, Tx
@@ -141,7 +142,12 @@ class _Day:
 
     def _entries(self, rows: list[Row]) -> list[Entry]:
         sales = self.sales.learn(row["saga_id"] for row in rows)
-        return entries_of(rows, sales, self.hook, self.merchant.timezone, self._deferred)
+        return entries_of(rows, sales, self.hook, self._dates, self._deferred)
+
+    def _dates(self, moment: datetime) -> set[date]:
+        """The calendar day of a moment where the shop is, and its date in a system whose day ends at its own hour."""
+        zone, ends = self.merchant.timezone, time.fromisoformat(self.connection.about.business_day_ends)
+        return {moment.astimezone(zone).date(), date_in_business(moment, ends, zone)}
 
     def _deferred(self, hook: str) -> bool:
         return self.connection.traits(hook).deferred

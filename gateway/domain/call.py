@@ -39,7 +39,8 @@ class Call:
     """One attempt at one change.
 
     ``key`` identifies the change to the far system: 26 characters of ``0-9A-Z``, the same for every attempt, never
-    used for anything else; its last 20 characters are unique enough for short reference fields. ``deadline`` is when
+    used for anything else. Its first ten are the time it was made at, in milliseconds, as in a ULID; its last 20 are
+    unique enough for short reference fields. ``deadline`` is when
     the caller stops waiting. ``attempt`` starts at 1; above 1, look the earlier attempt up before sending again.
     ``steps`` are the messages journalled by earlier attempts. ``tx`` is set for embedded adapters only.
     """

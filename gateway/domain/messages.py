@@ -38,7 +38,8 @@ class NoticeRequest:
 class Notice:
     """A verified callback: which change it speaks of (our key), what it says, and the bytes to answer with.
 
-    A notice is a hint: the gateway stores it, answers, then asks the far system itself.
+    A notice is a hint: the gateway answers, then asks the far system itself, sooner than it would have. ``key`` is
+    empty for a genuine one about what is none of ours; ``kind`` is free text.
     """
 
     key: str

@@ -40,7 +40,10 @@ class Charge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reverse:
-    """Undo a whole charge, whatever became of it: close it if unpaid, give the money back if paid."""
+    """Undo a whole charge, whatever became of it: close it if unpaid, give the money back if paid.
+
+    ``site`` is the charge's own, its business date too.
+    """
 
     original: Original
     amount: int
@@ -50,7 +53,7 @@ class Reverse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaymentRefund:
-    """Give ``amount`` of a charge of ``charged_amount`` back."""
+    """Give ``amount`` of a charge of ``charged_amount`` back; ``site`` has the date on which that is done."""
 
     original: Original
     amount: int

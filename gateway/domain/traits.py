@@ -49,7 +49,8 @@ class AdapterTraits:
 
     ``exclusive_writer``: nobody but the gateway changes this data. ``max_parallel``: calls at a time on a connection,
     in each process of the gateway; more than 1, also by default, claims that they act side by side.
-    ``business_day_ends``: local ``HH:MM`` at which the business day ends. ``insecure_transport``: plain text by nature.
+    ``business_day_ends``: local ``HH:MM`` at which the system's own day ends; from noon on, what comes after it is the
+    next date's. ``insecure_transport``: plain text by nature.
     ``hidden``: parts of names of fields in its messages (in any case) whose values are never kept as evidence, beside
     those that never are: a birthday, a session's ticket.
     """

@@ -27,6 +27,10 @@ _PUT = """
 INSERT INTO adapter_store (merchant, connection, key, value) VALUES (:merchant, :connection, :key, :value)
 ON CONFLICT (merchant, connection, key) DO UPDATE SET value = excluded.value
 """
+_PUT_NEW = """
+INSERT INTO adapter_store (merchant, connection, key, value) VALUES (:merchant, :connection, :key, :value)
+ON CONFLICT (merchant, connection, key) DO NOTHING
+"""
 _WHERE = "WHERE merchant = :merchant AND connection = :connection"
 
 
@@ -50,6 +54,11 @@ class DurableStore:
         """Store a value; durable when this returns. Raises ``TypeError`` for one that is not JSON."""
         row = {**self._own, "key": key, "value": json.dumps(value, ensure_ascii=False, allow_nan=False)}
         self._database.tx(lambda tx: tx.execute(_PUT, row))
+
+    def put_new(self, key: str, value: Any) -> bool:
+        """Store a value unless there is one; whether it was stored. Raises ``TypeError`` for one that is not JSON."""
+        row = {**self._own, "key": key, "value": json.dumps(value, ensure_ascii=False, allow_nan=False)}
+        return self._database.tx(lambda tx: tx.execute(_PUT_NEW, row)) == 1
 
     def delete(self, key: str) -> None:
         """Forget a value; one that is not there is no error."""

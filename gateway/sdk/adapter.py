@@ -30,6 +30,10 @@ class KeyValue(Protocol):
     def put(self, key: str, value: Any) -> None:
         """Store a value; durable when this returns."""
 
+    def put_new(self, key: str, value: Any) -> bool:
+        """Store a value unless there is one; whether it was stored. Of several processes at once, one is told so: a
+        number is taken by ``put_new(f"number/{n}", call.key)``."""
+
     def delete(self, key: str) -> None:
         """Forget a value; one that is not there is no error."""
 

@@ -32,6 +32,9 @@ class MemoryStore:
     def put(self, key: str, value: Any) -> None:
         self._values[key] = value
 
+    def put_new(self, key: str, value: Any) -> bool:
+        return self._values.setdefault(key, value) is value
+
     def delete(self, key: str) -> None:
         self._values.pop(key, None)
 
@@ -62,6 +65,11 @@ class FileStore:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False)
         with self._open() as file:
             file.execute("INSERT OR REPLACE INTO store VALUES (?, ?)", (key, text))
+
+    def put_new(self, key: str, value: Any) -> bool:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        with self._open() as file:
+            return file.execute("INSERT OR IGNORE INTO store VALUES (?, ?)", (key, text)).rowcount == 1
 
     def delete(self, key: str) -> None:
         with self._open() as file:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import itertools
 import json
 import re
-import secrets
 import shutil
 import threading
 import time
@@ -26,6 +26,7 @@ from gateway.domain.call import Call
 from gateway.domain.common import Query, Secret, Site, Step
 from gateway.domain.messages import NoticeRequest
 from gateway.domain.outcomes import Done
+from gateway.engine.seams import TimeOrderedIds
 from gateway.hookspecs import FAMILY_OF, QUERY_HOOKS
 from gateway.runtime.hookcheck import implemented_hooks
 from gateway.runtime.relay import build_relay
@@ -67,10 +68,13 @@ class Far:
         self.data = folder / "system"
         self.line = Line()
         self.skew_s = 0.0
+        self._ids = TimeOrderedIds(lambda: int(self.now().timestamp() * 1000))
         self.direct: dict[str, str] = {}
         self._through: dict[str, str] = {}
         self.pid = 0
         self._panel = ""
+        #: The change that is waited for, or was asked about last: what ``advance`` is to let go on.
+        self.asked: Made | None = None
         #: What went over the wire, masked as the gateway keeps it; nothing is kept while this is ``None``.
         self.frames: list[tuple[str, str]] | None = None
         self._listener: ThreadingHTTPServer | None = None
@@ -160,8 +164,9 @@ class Far:
 
     def secret(self, name: str, value: str) -> str:
         """A reference, for the settings, to a secret with this value."""
-        file = self.folder / f"{name}.secret"
-        if not file.exists() or file.read_text(encoding="utf-8") != value:
+        known = hashlib.sha256(value.encode()).hexdigest()[:8]  # another value under the name is another secret
+        file = self.folder / f"{name}-{known}.secret"
+        if not file.exists():
             file.touch(mode=0o600)
             file.write_text(value, encoding="utf-8")
         return f"file:{file}"
@@ -287,8 +292,8 @@ class Far:
     # -- calls -------------------------------------------------------------------------------------------------------
 
     def key(self) -> str:
-        """A key as the engine makes it: it begins with its time and was never used."""
-        return f"01K{int(time.time() * 1000):013d}{secrets.randbelow(10_000):04d}{next(self.numbers):06d}"
+        """A key as the engine makes it, never used: its first ten characters are its time, as in a ULID."""
+        return self._ids.new()
 
     def run(self, hook: str, request: Any, call: Call | None = None, seconds: float | None = None) -> Outcome:
         """Call a hook in a thread of its own, and wait for it a little longer than it may take."""
@@ -348,6 +353,7 @@ class Far:
 
     def query(self, made: Made) -> Outcome:
         """Ask what became of a change."""
+        self.asked = made
         asked = Query(
             hook=made.hook,
             key=made.key,
@@ -363,6 +369,7 @@ class Far:
         """Wait for what is pending: the far system is let go on, and asked again."""
         until = time.monotonic() + self.profile.settle_s
         while came.kind == "pending" and self.queryable(made.hook) and time.monotonic() < until:
+            self.asked = made
             self.profile.advance(self)
             came = self.query(made)
             if came.kind == "pending":

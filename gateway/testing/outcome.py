@@ -49,6 +49,14 @@ _TROUBLE: dict[type[AdapterError], str] = {
 }
 
 
+#: Mistakes in the code, whose words name types and names of it; what others say may hold a secret.
+_MISTAKES = (TypeError, AttributeError, NameError, ImportError)
+
+
+def _words(cause: BaseException | None) -> str:
+    return f": {cause}"[:200] if isinstance(cause, _MISTAKES) else ""
+
+
 def classed(adapter: str, hook: str, work: Callable[[], Any], tape: Tape | None = None) -> Outcome:
     """Run a hook as the gateway's guard does, and say what came of it."""
     began = time.monotonic()
@@ -56,6 +64,6 @@ def classed(adapter: str, hook: str, work: Callable[[], Any], tape: Tape | None 
         answer = outcome(adapter, hook, work, tape=tape)
     except AdapterError as error:
         kind = next((name for trouble, name in _TROUBLE.items() if isinstance(error, trouble)), "unknown")
-        return Outcome(kind, None, str(error), time.monotonic() - began)
+        return Outcome(kind, None, f"{error}{_words(error.__context__)}", time.monotonic() - began)
     kind = _ANSWERS.get(type(answer), "read") if hook in CHANGE_HOOKS or hook in QUERY_HOOKS.values() else "read"
     return Outcome(kind, answer, "", time.monotonic() - began)

@@ -179,7 +179,11 @@ class Profile:
         return {}
 
     def advance(self, far: Far) -> None:
-        """Let happen what the far system does later by itself (a till that uploads, a customer who pays)."""
+        """Let happen what the far system does later by itself (a till that uploads, a customer who pays).
+
+        ``far.asked`` is the change that is waited for, if there is one: let go on nothing but that, where others may
+        still lie about from earlier trials.
+        """
 
     def parsers(self) -> Iterable[tuple[Callable[[bytes], Any], bytes]]:
         """The plugin's parsers of what comes over the wire, each with a good example to spoil."""
@@ -235,7 +239,7 @@ class Profile:
 
 
 def charge(far: Far, *, amount: int = 1200, method: Method = Method.PAYMENT_CODE, auth_code: Any = None) -> Charge:
-    """A charge as the engine makes it."""
+    """A charge as the engine makes it, at ``far.site()``; ``auth_code``, a text or a ``Secret``, for a payment code."""
     from gateway.domain.common import Secret
 
     code = Secret(auth_code) if isinstance(auth_code, str) else auth_code

@@ -81,4 +81,7 @@ def _closed(far: Far, made: Made) -> End:
         return End("person", f"{made.hook} was not done, and can't be closed")
     closing, came = far.change(undo, far.profile.request(undo, far, made))
     end = resolve(far, closing, came) if closing.hook != made.hook else End("person")
-    return End("undone", "closed") if end.kind == "done" else End("person", f"its {undo} is {end.kind}")
+    if end.kind == "done":
+        return End("undone", "closed")
+    last = f", {end.way}" if end.way else ""
+    return End("person", f"then closed by {undo}, which answered {came} and came to {end.kind}{last}")

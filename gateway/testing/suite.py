@@ -128,7 +128,7 @@ def _announce(watch: Watch, report: Report, last: str) -> None:
     before = f"last time it took {last}" if last else "it was not run here before; an estimate follows the first calls"
     watch.say(f"{report.adapter}: {len(report.hooks)} hooks{', quick' if report.quick else ''}; {before}")
     if report.quick:
-        watch.say(left_out())
+        watch.say(left_out(report.real))
 
 
 def _run(bench: Bench, watch: Watch, only: Collection[str]) -> None:
@@ -242,7 +242,10 @@ def _declines(bench: Bench) -> None:
         for hook in bench.changes:
             for reason, request in bench.profile.declines(far, hook):
                 before = far.quiet()
-                _, came = far.settled(*far.change(hook, request))
+                for _ in range(contract.tries(bench)):
+                    _, came = far.settled(*far.change(hook, request))
+                    if came.kind not in contract.NO_ANSWER:
+                        break
                 moved = far.quiet() != before
                 if came.kind != "declined" or moved or came.answer.reason != reason:
                     books = ", and the books have moved" if moved else ""

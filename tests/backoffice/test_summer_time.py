@@ -44,7 +44,7 @@ def moments(sunday: date) -> dict[datetime, date]:
 def test_a_day_of_23_or_25_hours_has_every_moment_once(sunday: date, hours: int) -> None:
     """From one end of the day to the next, minute by minute: no date comes back, and none is cut short."""
     begins = datetime.combine(sunday - timedelta(days=2), time(4), BERLIN).astimezone(UTC)
-    for ends in ("04:00", "02:30", "01:45"):
+    for ends in ("04:00", "02:30", "01:45", "23:00", "00:00"):
         found = [date_in_business(begins + timedelta(minutes=n), time.fromisoformat(ends), BERLIN) for n in range(5760)]
         assert found == sorted(found), f"{ends}: a date that was over came back"
     saturday = sunday - timedelta(days=1)

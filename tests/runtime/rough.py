@@ -145,7 +145,8 @@ class RoughAdapter(Adapter):
     def do_store(self, value: str) -> Any:
         self.context.store.put("k", value)
         self.context.log.warning("kept %s", value)
-        return Done(facts={"k": self.context.store.get("k"), "keys": self.context.store.keys()})
+        again = self.context.store.put_new("k", "another")
+        return Done(facts={"k": self.context.store.get("k"), "keys": self.context.store.keys(), "again": again})
 
     def do_settings(self, _: str) -> Any:
         settings = self.context.settings

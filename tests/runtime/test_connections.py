@@ -59,6 +59,9 @@ def test_an_adapters_store_is_durable(tmp_path: Path, discovery: Discovery) -> N
         store.put("token_2", [1])
         store.put("other", None)
         store.delete("never")
+        assert store.put_new("number/7", "K1") and not store.put_new("number/7", "K2")
+        assert store.get("number/7") == "K1"
+        store.delete("number/7")
     with running(file, discovery) as runtime:
         store = adapter_of(runtime.connection("m1", "pay")).context.store
         assert store.get("token") == {"value": "第一", "until": 5}

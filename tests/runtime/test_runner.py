@@ -97,7 +97,7 @@ def test_it_has_its_own_settings_and_nothing_else_of_ours(pay: Connection) -> No
 
 
 def test_its_store_and_its_log_are_the_gateways(pay: Connection, caplog: pytest.LogCaptureFixture) -> None:
-    assert do(pay, "store v1") == Done(facts={"k": "v1", "keys": ["k"]})
+    assert do(pay, "store v1") == Done(facts={"k": "v1", "keys": ["k"], "again": False})
     assert "kept v1" in caplog.text
 
 

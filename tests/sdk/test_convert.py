@@ -221,3 +221,11 @@ def test_labels_of_scales() -> None:
     for text in ("2106013040084", "29", "x", ""):
         with pytest.raises(ParseError):
             convert.parse_label(text)
+
+
+def test_a_day_that_ends_in_the_evening_has_the_date_of_most_of_it() -> None:
+    """A bank's day from 23:00 to 23:00: half an hour before midnight belongs to the next date."""
+    noon, late = datetime(2026, 3, 8, 12, tzinfo=CHINA), datetime(2026, 3, 8, 23, 30, tzinfo=CHINA)
+    assert convert.business_date(noon, time(23), CHINA) == date(2026, 3, 8)
+    assert convert.business_date(late, time(23), CHINA) == date(2026, 3, 9)
+    assert convert.business_date(late + timedelta(hours=1), time(23), CHINA) == date(2026, 3, 9)

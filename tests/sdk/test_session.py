@@ -187,3 +187,21 @@ def test_numbers_wrap() -> None:
     assert not NUMBERS.reached(1, 9999) and not NUMBERS.reached(8, 7)
     small = Counter(0, 1)
     assert small.reached(0, 0) and not small.reached(1, 0)
+
+
+def test_a_sign_on_that_is_still_in_force_need_not_ask(tmp_path: Path) -> None:
+    """A key of the day holds over connections: the question goes out, and it is the host that says what it thinks."""
+    kept: list[State] = []
+
+    def once(session: Session[State]) -> State:
+        if not kept:
+            kept.append(signing_on()(session))
+        return kept[0]
+
+    with card_host() as host:
+        terminal = Sessions(tcp("127.0.0.1", host.port), FRAMES, once, lock=tmp_path / "terminal.lock")
+        with terminal.turn(3) as session:
+            book(session, "A")
+        with pytest.raises(NotSent, match="the host has forgotten"), terminal.turn(3) as session:
+            book(session, "B")
+        assert (host.booked, host.signed_on) == (["A"], 1)

@@ -63,6 +63,9 @@ class Gateway:
     def put(self, key: str, value: Any) -> None:
         self.ask({"do": "put", "key": key, "value": value})
 
+    def put_new(self, key: str, value: Any) -> bool:
+        return bool(self.ask({"do": "put_new", "key": key, "value": value}))
+
     def delete(self, key: str) -> None:
         self.ask({"do": "delete", "key": key})
 

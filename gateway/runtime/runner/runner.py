@@ -319,6 +319,8 @@ class Runner:
                     return {"value": self._store.get(key)}
                 case {"do": "put", "key": str(key), "value": value}:
                     self._store.put(key, value)
+                case {"do": "put_new", "key": str(key), "value": value}:
+                    return {"value": self._store.put_new(key, value)}
                 case {"do": "delete", "key": str(key)}:
                     self._store.delete(key)
                 case {"do": "keys", "prefix": str(prefix)}:

@@ -111,18 +111,23 @@ def local(day: date, clock: time, zone: tzinfo, *, skew: timedelta = timedelta()
         raise ParseError("a time out of range") from error
 
 
+NOON = time(12)
+
+
 def business_date(moment: datetime, ends: time, zone: tzinfo) -> date:
     """The business date of a moment, in a shop whose day ends at ``ends`` of its own clock.
 
-    With 06:00, Sunday 02:00 is Saturday's business; 06:00 itself begins the new day. Raises ``ValueError`` for a time
-    without its zone: it would be read as this machine's.
+    A business day has the date on which most of it lies. With 06:00, Sunday 02:00 is Saturday's business, and 06:00
+    itself begins the new day; with 23:00 (any time from noon on), Saturday 23:30 is Sunday's. Raises ``ValueError`` for
+    a time without its zone: it would be read as this machine's.
     """
     if moment.tzinfo is None:
         raise ValueError("a time without its zone has no business date")
     there = moment.astimezone(zone)
     # Where clocks are set back the day that has ended once does not come again.
     over = there.time() >= ends or moment >= datetime.combine(there.date(), ends, zone).astimezone(UTC)
-    return there.date() if over else there.date() - timedelta(days=1)
+    ended = there.date() if ends >= NOON else there.date() - timedelta(days=1)  # the day that ends at ``ends``
+    return ended + timedelta(days=1) if over else ended
 
 
 def from_serial(value: object) -> datetime:

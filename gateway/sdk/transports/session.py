@@ -56,7 +56,8 @@ class Session(Generic[T]):
 class Sessions(Generic[T]):
     """Turns at a system that wants a sign-on; thread-safe, one turn at a time.
 
-    ``sign_on`` asks what must be asked first and returns what its answer told. It raises :class:`Busy` where that says
+    ``sign_on`` asks what must be asked first and returns what its answer told; what is in force over connections (a
+    day's key, kept in ``context.store``) it may return without a question. It raises :class:`Busy` where that says
     "later", ``Misconfigured`` for a wrong password. ``sign_off`` says good-bye; its answer does not count.
 
     Without ``lock`` the session is kept from turn to turn; after ``idle_s`` without a message it is signed on anew,
@@ -139,6 +140,7 @@ class Sessions(Generic[T]):
             self._opening = True
             try:
                 session.state = self._sign_on(session)
+                self._line.open(session.left())  # a sign-on that is still in force from before has asked nothing
             except Busy as error:
                 self._line.close()
                 if session.left() <= _TRY_EVERY_S:

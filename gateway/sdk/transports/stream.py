@@ -163,6 +163,11 @@ class Line:
         finally:
             self._lock.release()
 
+    def open(self, timeout: float) -> None:
+        """Connect now, if no connection is kept that is alive. Raises ``NotSent`` as a question does."""
+        with self._lock:
+            self._open(time.monotonic() + timeout)
+
     def close(self) -> None:
         """Hang up, once the running question is answered."""
         with self._lock:

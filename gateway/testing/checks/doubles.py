@@ -100,8 +100,9 @@ def _parts(bench: Bench, stage: Stage, hook: str) -> str:
         if seen is None or alone is None:
             continue
         must_show(seen[1], alone, f"a part, {way}, answered {seen[0]}")
-        _struck(far, hook, rest_of(hook, whole, part), way)
-        must_show(moved(before, far.quiet()), effect, f"a part and the rest, each with {way}")
+        rest = _struck(far, hook, rest_of(hook, whole, part), way)
+        answered = f"{seen[0]} and {rest[0] if rest else 'nothing'}"
+        must_show(moved(before, far.quiet()), effect, f"a part and the rest, each with {way}, answered {answered}")
     return ", a part and the rest too"
 
 

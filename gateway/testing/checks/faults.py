@@ -77,7 +77,7 @@ def check(bench: Bench, hook: str) -> None:
                     bench.report.refuted(RULE, hook, str(fault), problem)
                 if person:
                     persons += 1
-                    change = _STILL if person.startswith("still") else ""
+                    change = _STILL if "; still" in person else ""
                     bench.report.not_shown(PERSON, hook, str(fault), f"needs a person: {person}", change)
     except (Missing, RuntimeError) as trouble:
         bench.report.not_shown(RULE, hook, "", f"no more requests could be made: {trouble}")
@@ -142,7 +142,7 @@ def one(bench: Bench, stage: Stage, hook: str, fault: Fault) -> tuple[str | None
     if not any(_same(now, each, fault) for each in expected):
         stage.renew()
         return f"answered {came}, ended as {end.kind} ({end.way}), and the books show {told(now)}", ""
-    return "", f"{end.way} (answered {came})" if end.kind == "person" else ""
+    return "", f"{hook} answered {came}; {end.way}" if end.kind == "person" else ""
 
 
 def _booked_wrongly(stage: Stage, made: Made, came: Outcome) -> tuple[str, str]:

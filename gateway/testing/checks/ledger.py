@@ -40,8 +40,11 @@ def reconcile(bench: Bench) -> None:
     """Each change that a statement should tell of stands in it, under our key or its number."""
     rule, report = "source_to_reconcile", bench.report
     money = [hook for hook in bench.changes if hook in STATEMENTS]
-    if not money:
+    if not STATEMENTS.keys() & set(bench.hooks):
         report.add(rule, Verdict.EXEMPT, why="it moves nothing that is reconciled")
+        return
+    if not money:
+        report.not_shown(rule, why="none of the hooks that a statement tells of works")
         return
     for hook in money:
         if STATEMENTS[hook] not in bench.hooks:

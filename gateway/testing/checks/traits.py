@@ -157,6 +157,7 @@ def _window(bench: Bench, stage: Stage, hook: str, traits: Traits) -> str:
     seconds = traits.reverse_window_s
     if seconds is None:
         seconds = float((traits.refund_window_days or 0) * 86_400)
+    limit = f"{traits.refund_window_days} days" if _in_days(traits) else f"{seconds:.0f} s"
     undo = hook if hook in _UNDONE_BY or hook == "payment_refund" else UNDO_HOOKS.get(hook, "")
     if undo not in bench.changes:
         raise NotShown("there is no undo to which it could apply")
@@ -169,8 +170,8 @@ def _window(bench: Bench, stage: Stage, hook: str, traits: Traits) -> str:
         _, came = far.change(hook, request)
         late = moved(before, far.quiet())
     if came.kind == "done" or late:
-        raise NotShown(f"{seconds:.0f} s and an hour later it is {came.kind}: the simulator does not hold the limit")
-    return f"refused after {seconds:.0f} s: {came}"
+        raise NotShown(f"{limit} and an hour later it is {came.kind}: the simulator does not hold the limit")
+    return f"refused after {limit}: {came}"
 
 
 def _not_before(bench: Bench, stage: Stage, hook: str, traits: Traits) -> str:
@@ -206,8 +207,8 @@ def _undo_there(bench: Bench, hook: str, traits: Traits) -> bool:
     return UNDO_HOOKS.get(hook, "") in bench.hooks
 
 
-def _limited(bench: Bench, hook: str, traits: Traits) -> bool:
-    return traits.reverse_window_s is not None or traits.refund_window_days is not None
+def _in_days(traits: Traits) -> bool:
+    return traits.reverse_window_s is None and traits.refund_window_days is not None
 
 
 Trial = Callable[[Bench, Stage, str, Traits], str | None]
@@ -222,7 +223,8 @@ _TRIALS: tuple[tuple[str, Callable[[Bench, str, Traits], bool], Trial], ...] = (
     ("partial", lambda bench, hook, traits: True, _partial),
     ("reserve_ttl_s", lambda bench, hook, traits: traits.reserve_ttl_s is not None, _reserve_ttl),
     ("extendable", lambda bench, hook, traits: traits.extendable, _extendable),
-    ("reverse_window_s", _limited, _window),
+    ("reverse_window_s", lambda bench, hook, traits: traits.reverse_window_s is not None, _window),
+    ("refund_window_days", lambda bench, hook, traits: _in_days(traits), _window),
     ("reverse_not_before_s", lambda bench, hook, traits: traits.reverse_not_before_s > 0, _not_before),
     ("deferred", lambda bench, hook, traits: traits.deferred, _deferred),
 )
