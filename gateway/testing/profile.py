@@ -170,6 +170,12 @@ class Profile:
         """Requests that the far system refuses for good, each with the reason expected (``DeclineReason`` value)."""
         return ()
 
+    def ways(self, far: Far, hook: str) -> Mapping[str, Any]:
+        """Other valid requests of a hook, which go another way at the far system, by name: a QR code beside a payment
+        code. Each is done, asked about and undone once, and once its answer is lost; claims and faults are tried on the
+        hook's own request."""
+        return {}
+
     def trouble(self, far: Far, hook: str) -> Mapping[str, Any]:
         """Requests whose outcome the far system leaves open by itself, by name (a magic amount, a magic code)."""
         return {}

@@ -16,7 +16,7 @@ from typing import TextIO
 from gateway.runtime.answers import CHANGE_HOOKS
 from gateway.runtime.capabilities import capabilities
 from gateway.testing.bench import Bench
-from gateway.testing.checks import bronze, contract, faults, kills, ledger, privacy, sales, traits
+from gateway.testing.checks import bronze, contract, faults, kills, ledger, privacy, sales, traits, ways
 from gateway.testing.estimate import UNKNOWN_S, at_a_time, left_out, one_call_s, seconds
 from gateway.testing.ground import Ground
 from gateway.testing.ladder import GRADES, Report
@@ -260,6 +260,7 @@ def _declines(bench: Bench) -> None:
 #: Checks of each changing hook, of the adapter as a whole, and those that must run alone: one reads the log of the
 #: whole process, the other measures time.
 _EACH = (
+    ("other ways", ways.check, ways.RULE),
     ("faults", faults.check, faults.RULE),
     ("traits", traits.check, traits.RULE),
     ("kills", kills.check, kills.RULE),

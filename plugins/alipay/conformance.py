@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any, ClassVar
 
+from gateway.sdk import Method
 from gateway.testing import Far, Profile, charge
 from plugins.alipay.adapter import AlipayAdapter
 from plugins.alipay.simulator import AlipaySimulator
@@ -35,6 +37,15 @@ class AlipayProfile(Profile):
 
     def payment_charge(self, far: Far) -> Any:
         return charge(far, auth_code=far.control("make_code")["auth_code"])
+
+    def ways(self, far: Far, hook: str) -> Mapping[str, Any]:
+        return {"a QR code": charge(far, method=Method.QR_CODE)} if hook == "payment_charge" else {}
+
+    def advance(self, far: Far) -> None:
+        """The customer scans what is waited for."""
+        if far.asked is not None and getattr(far.asked.request, "method", None) is Method.QR_CODE:
+            with suppress(RuntimeError):  # it was closed, or never came
+                far.control("scan", out_trade_no=far.asked.key)
 
     def notice_read(self, far: Far) -> Any:
         made = far.do("payment_charge", self.payment_charge(far))

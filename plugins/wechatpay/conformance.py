@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any, ClassVar
 
+from gateway.sdk import Method
 from gateway.testing import Far, Profile, charge
 from gateway.testing.chains import DERIVED, Made
 from plugins.wechatpay.adapter import WechatPayAdapter
@@ -35,6 +37,7 @@ class WechatPayProfile(Profile):
             "private_key": f"file:{far.data / 'private_key.pem'}",
             "api_v3_key": f"file:{far.data / 'api_v3_key.txt'}",
             "timeout_s": 2.0,
+            "notify_url": "https://gateway.example/notices/wechat",
         }
 
     def wrong_settings(self, far: Far) -> Mapping[str, Mapping[str, Any]]:
@@ -46,6 +49,15 @@ class WechatPayProfile(Profile):
 
     def payment_charge(self, far: Far) -> Any:
         return charge(far, auth_code=far.control("make_code")["auth_code"])
+
+    def ways(self, far: Far, hook: str) -> Mapping[str, Any]:
+        return {"a QR code": charge(far, method=Method.QR_CODE)} if hook == "payment_charge" else {}
+
+    def advance(self, far: Far) -> None:
+        """The customer scans what is waited for."""
+        if far.asked is not None and getattr(far.asked.request, "method", None) is Method.QR_CODE:
+            with suppress(RuntimeError):  # it was closed, or never came
+                far.control("scan", out_trade_no=far.asked.key)
 
     def payment_reverse(self, far: Far, made: Made) -> Any:
         """A reversal is refused in the first seconds after a payment: let them pass."""

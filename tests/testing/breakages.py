@@ -10,9 +10,21 @@ from urllib.parse import urljoin
 
 from marshmallow import fields
 
-from gateway.sdk import Call, Declined, DeclineReason, Done, NotFound, NotSent, OutcomeUnknown, Page, Traits, hookimpl
+from gateway.sdk import (
+    Call,
+    Declined,
+    DeclineReason,
+    Done,
+    Method,
+    NotFound,
+    NotSent,
+    OutcomeUnknown,
+    Page,
+    Traits,
+    hookimpl,
+)
 from gateway.sdk.transports.http import HttpReply
-from gateway.testing import Far
+from gateway.testing import Far, charge
 from tests.testing.wallet import WalletAdapter, WalletProfile, WalletSettings, WalletSimulator
 
 Breakage = tuple[type[WalletProfile], str, str]
@@ -360,6 +372,14 @@ class _EndlessPages(WalletAdapter):
         return Page(items=super().payment_statement(request).items, next_cursor="more")
 
 
+class _ForgetsOneWay(WalletAdapter):
+    @hookimpl
+    def payment_charge(self, request: Any, call: Call) -> Any:
+        if request.method is Method.PAYMENT_CODE:
+            return Done(ref=call.key, amount=request.amount)
+        return super().payment_charge(request, call)
+
+
 class _AnyCurrency(WalletAdapter):
     @hookimpl
     def payment_charge(self, request: Any, call: Call) -> Any:
@@ -412,6 +432,14 @@ class AnotherAmount(WalletProfile):
 @broken("hooks_pass", "or name it in `silent` if the far system has nothing to do")
 class AnUndoThatDoesNothing(WalletProfile):
     adapter = _ReversesNothing
+
+
+@broken("hooks_pass", "a payment code: done, and the books show no effect")
+class OneWayDoesNothing(WalletProfile):
+    adapter = _ForgetsOneWay
+
+    def ways(self, far: Far, hook: str) -> Mapping[str, Any]:
+        return {"a payment code": charge(far, auth_code="281234567890123456")} if hook == "payment_charge" else {}
 
 
 @broken("hooks_pass", "its pages never end")
