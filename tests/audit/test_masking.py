@@ -233,6 +233,18 @@ def test_what_a_request_calls_secret_is_not_kept() -> None:
     assert list(secrets_in(join)) == ["491701234567"], "a member's number 8 would mask every 8"
 
 
+@pytest.mark.parametrize(
+    "sent",
+    [bytes.fromhex("2748193652"), (2_748_193_652).to_bytes(4, "little"), (2_748_193_652).to_bytes(8, "big")],
+    ids=["packed decimals", "a chip's own order", "eight bytes"],
+)
+def test_a_number_is_not_kept_in_the_shapes_of_binary_frames(sent: bytes) -> None:
+    """A campus card's number travels as the chip gives it; whoever reads the evidence can turn it back."""
+    tape = Tape(Masker(), secrets_in(Identity(type=IdentityType.CARD, value=Secret("2748193652"))))
+    tape.add(SENT, b"\x02\x11" + sent + b"\x03")
+    assert [frame["text"] for frame in tape.end()] == [r"\x02\x11****\x03"]
+
+
 @given(st.binary(max_size=2000))
 def test_any_bytes_can_be_masked(data: bytes) -> None:
     """A far system's garbage must not keep an outcome from being written."""

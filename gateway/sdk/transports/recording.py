@@ -68,6 +68,23 @@ def _may_hold(kind: Any) -> bool:
     return kind is Secret or (isinstance(kind, type) and is_dataclass(kind) and bool(_with_secrets(kind)))
 
 
+def _shapes(secret: str) -> Iterator[tuple[bytes, bytes]]:
+    """A secret of a call as it may travel, and what is kept of it: as text; a number also in packed decimals (filled up
+    on either side), and as the integer that a card's chip gives, in four or eight bytes of either order."""
+    text = secret.encode()
+    yield text, b"****" + text[-4:]
+    if not text.isdigit():
+        return
+    packed = {secret} if len(secret) % 2 == 0 else {f"0{secret}", f"{secret}0", f"{secret}f"}
+    for digits in packed:
+        yield bytes.fromhex(digits), b"****"
+    number = int(secret)
+    for width in (8, 4):
+        if 1 << 20 <= number < 1 << 8 * width:
+            yield number.to_bytes(width, "big"), b"****"
+            yield number.to_bytes(width, "little"), b"****"
+
+
 class Tape:
     """The messages of one call, in order. ``mask`` knows the secrets of the connection, ``secrets`` are of this call.
 
@@ -79,7 +96,7 @@ class Tape:
 
     def __init__(self, mask: Mask, secrets: Iterable[str] = ()) -> None:
         self._mask = mask
-        self._secrets = [secret.encode() for secret in secrets]
+        self._secrets = [shape for secret in secrets for shape in _shapes(secret)]
         self._began = time.monotonic()
         self._raw: list[Raw] = []
         self._left_out = 0
@@ -110,9 +127,9 @@ class Tape:
 
     def _frame(self, raw: Raw) -> dict[str, Any]:
         data = raw.data
-        for secret in self._secrets:
+        for secret, instead in self._secrets:
             if secret in data:
-                data = data.replace(secret, b"****" + secret[-4:])
+                data = data.replace(secret, instead)
         head, text = self._mask(raw.head, data)
         frame: dict[str, Any] = {
             "direction": raw.direction,
