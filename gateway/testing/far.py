@@ -69,6 +69,8 @@ class Far:
         self.line = Line()
         self.skew_s = 0.0
         self._ids = TimeOrderedIds(lambda: int(self.now().timestamp() * 1000))
+        #: The keys of all changes that were made here.
+        self.keys: set[str] = set()
         self.direct: dict[str, str] = {}
         self._through: dict[str, str] = {}
         self.pid = 0
@@ -342,6 +344,7 @@ class Far:
         seconds = self.profile.deadline_s if seconds is None else seconds
         journal: list[Step] = list(steps)
         key = key or self.key()
+        self.keys.add(key)
         deadline = datetime.now(UTC) + timedelta(seconds=seconds + self.skew_s)
         call = Call(key=key, deadline=deadline, attempt=attempt, steps=tuple(journal), journal=journal.append)
         sent_at = self.now()

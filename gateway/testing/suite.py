@@ -267,6 +267,7 @@ _EACH = (
 )
 _WHOLE = (
     _Check("traits as a whole", traits.about, traits.RULE),
+    _Check("faults that are not known", faults.lacking, faults.RULE),
     _Check("tenants", privacy.tenants, "tenants_apart"),
     _Check("parsers", privacy.parsers, "parsers_raise_parse_error"),
     _Check("statements", ledger.reconcile, "source_to_reconcile"),

@@ -23,6 +23,7 @@ from gateway.testing.proxy import Plan
 
 RULE = "hooks_pass"
 _MOST_PAGES = 500
+_FORGED = 24
 _TRIES = 3
 NO_ANSWER = ("unknown", "not_sent")
 _QUERIES = frozenset(QUERY_HOOKS.values())
@@ -222,7 +223,7 @@ def check(bench: Bench, hook: str) -> None:
 
 
 def notice(bench: Bench) -> None:
-    """A genuine callback is read; the same with a byte changed is not genuine."""
+    """A genuine callback is read; the same with a byte changed, or one of its digits, is not genuine."""
     try:
         with bench.ground.far() as far:
             request = far.profile.request("notice_read", far)
@@ -230,15 +231,30 @@ def notice(bench: Bench) -> None:
             at = len(request.body) // 2
             forged = replace(request, body=request.body[:at] + bytes([request.body[at] ^ 1]) + request.body[at + 1 :])
             refused = far.run("notice_read", forged)
+            others = [far.run("notice_read", replace(request, body=body)) for body in _digits_changed(request.body)]
     except (Missing, RuntimeError) as trouble:
         bench.report.not_shown(RULE, "notice_read", "", f"no valid request could be made: {trouble}", change=_WRITE)
         return
     if genuine.kind != "read" or genuine.answer is None:
         bench.report.refuted(RULE, "notice_read", "", f"a genuine notice came to {genuine}")
+    elif genuine.answer.key and genuine.answer.key not in far.keys:
+        why = f"the notice is read as one about {genuine.answer.key!r}, which is no key of a change that was made"
+        bench.report.refuted(RULE, "notice_read", "", why)
     elif refused.answer is not None:
         bench.report.refuted(RULE, "notice_read", "", "a notice with a byte changed is believed")
+    elif (believed := sum(each.answer is not None for each in others)) * 2 > len(others):
+        why = f"of {len(others)} notices with one digit changed {believed} are believed: is the signature looked at?"
+        bench.report.refuted(RULE, "notice_read", "", why)
     else:
         bench.report.shown(RULE, "notice_read", "", f"about {genuine.answer.kind}")
+
+
+def _digits_changed(body: bytes) -> list[bytes]:
+    """The body with one digit changed, at some places spread over it: as well-formed as before, and forged. Most of
+    them must be refused; here or there one may not be signed."""
+    places = [at for at, byte in enumerate(body) if 0x30 <= byte <= 0x39]
+    chosen = places[:: max(1, len(places) // _FORGED)][:_FORGED]
+    return [body[:at] + bytes([0x30 + (body[at] - 0x2F) % 10]) + body[at + 1 :] for at in chosen]
 
 
 def followed(bench: Bench) -> None:

@@ -7,6 +7,7 @@ of it is told all the same; that nothing of the adapter's own sends twice is wha
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,8 @@ from gateway.testing.far import Far
 from gateway.testing.ladder import Verdict
 from gateway.testing.outcome import Outcome
 from gateway.testing.proxy import Plan
+
+_AT_WORK_S = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,8 @@ def _struck(far: Far, hook: str, request: Any, way: Doubling) -> tuple[Outcome, 
     far.line.set(None)
     far.faults()
     came = far.settled(made, came)[1]
+    if came.kind == "unknown":
+        time.sleep(_AT_WORK_S)  # the system may still be at work on the copy that was not answered
     return (came, moved(before, far.quiet())) if happened else None
 
 

@@ -93,6 +93,15 @@ def check(bench: Bench, hook: str) -> None:
         bench.report.not_shown(RULE, hook, "", "there is nothing between adapter and system to spoil, and no trouble()")
 
 
+def lacking(bench: Bench) -> None:
+    """Say which faults were not tried since the simulator can't make them: a false signature that nobody sent, say."""
+    with bench.ground.far() as far:
+        missing = [name for name in PANEL if name not in far.knows]
+    if bench.profile.simulator is not None and missing:
+        why = f"not tried, for the simulator can't make them: {', '.join(missing)} (see docs/sdk-reference.md)"
+        bench.report.add(RULE, Verdict.UNCLAIMED, "", "faults", why)
+
+
 def _faults(bench: Bench, stage: Stage, hook: str) -> Iterator[Fault]:
     messages = bench.measured[hook].messages
     at = sorted({1, messages} - {0}) if bench.quick and messages else range(1, messages + 1)

@@ -19,6 +19,7 @@ from gateway.testing.profile import Missing
 RULE = "traits_proved"
 #: How shortly before and after its time a hold is looked at, in seconds.
 _JUST_S = 5.0
+_DAY_S = 86_400.0
 _UNDONE_BY = {undo: change for change, undo in UNDO_HOOKS.items()}
 
 
@@ -64,7 +65,22 @@ def _queryable(bench: Bench, stage: Stage, hook: str, traits: Traits) -> str | N
             must_be(asked, "declined", "not_found", "pending", what="a query about what was refused")
             told_apart.append("refused")
             break
+    if _still_known(stage, hook):
+        told_apart.append("done the day before")
     return f"tells apart: {', '.join(told_apart)}"
+
+
+def _still_known(stage: Stage, hook: str) -> bool:
+    """Whether what was done is known a day later, when a gateway that was down comes back: a number or a date that is
+    made of today's would find nothing. A system that keeps it no longer leaves it unknown."""
+    if stage.far.foreign is not None:
+        return False
+    request = stage.request()
+    made = stage.far.do(hook, request)
+    with stage.far.later(_DAY_S):
+        asked = stage.far.query(made)
+    must_be(asked, "done", "pending", "unknown", "not_supported", what="a query about it a day later")
+    return asked.kind == "done"
 
 
 def _reversible(bench: Bench, stage: Stage, hook: str, traits: Traits) -> str | None:
