@@ -10,7 +10,7 @@ from marshmallow import ValidationError, fields
 
 from schemas.fields import Amount, Listed, Request, Resource, Text, Whole, Word
 
-_CODE = re.compile(r"[0-9]{16,24}\Z")
+_CODE = re.compile(r"[0-9]{6,32}\Z")
 CODE = re.compile(r"[0-9A-Za-z._-]{1,64}\Z")
 DEPOSIT = re.compile(r"dep_[0-9A-Z]{26}\Z")
 CHANNEL = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}\Z")
@@ -21,10 +21,11 @@ class _Tender(Request):
 
 
 class PaymentCodeTender(_Tender):
-    """A code that the customer shows: single use even when it fails, and never stored."""
+    """A code that the customer shows: single use even when it fails, and never stored. Its first digits and its length
+    say whose it is; the merchant's file may know more kinds than the big wallets'."""
 
     method = Word("payment_code", required=True)
-    auth_code = Text(16, 24, _CODE, required=True, metadata={"expected": "must be 16 to 24 digits"})
+    auth_code = Text(6, 32, _CODE, required=True, metadata={"expected": "must be 6 to 32 digits"})
 
 
 class PaymentCodeMeant(_Tender):

@@ -19,6 +19,7 @@ from gateway.testing.far import Far
 from gateway.testing.ladder import Verdict
 from gateway.testing.outcome import Outcome
 from gateway.testing.proxy import Plan
+from gateway.testing.resolver import resolve
 
 _AT_WORK_S = 0.3
 
@@ -47,14 +48,14 @@ def doubled(bench: Bench, stage: Stage, hook: str, traits: Traits) -> str | None
     effect, tried, acted = bench.measured[hook].effect, 0, ""
     for way in _ways(bench, stage.far, hook):
         request = stage.request()
-        seen = _struck(stage.far, hook, request, way)
+        seen = _struck(stage.far, hook, request, way, traits.idempotent)
         if seen is None:
             continue
         tried += 1
         came, now = seen
         if traits.idempotent:
             must_show(now, effect, f"{way}, answered {came}")
-            must_be(came, "done", "pending", "unknown", what=f"the answer with {way}")
+            must_be(came, "done", "pending", "unknown", "not_sent", what=f"the answer with {way}")
         elif came.kind == "done" and not now:
             raise Refuted(f"{way}: done, and the books show nothing")
         elif now and now != dict(effect):
@@ -74,7 +75,7 @@ def _ways(bench: Bench, far: Far, hook: str) -> list[Doubling]:
     return [*found, Doubling("duplicate")] if "duplicate" in far.knows else found
 
 
-def _struck(far: Far, hook: str, request: Any, way: Doubling) -> tuple[Outcome, Tally] | None:
+def _struck(far: Far, hook: str, request: Any, way: Doubling, idempotent: bool = True) -> tuple[Outcome, Tally] | None:
     """What came of a change while a message was doubled, and its effect; ``None``: it had no chance."""
     before = far.quiet()
     if way.at:
@@ -85,9 +86,11 @@ def _struck(far: Far, hook: str, request: Any, way: Doubling) -> tuple[Outcome, 
     happened = far.line.fired if way.at else far.fired()
     far.line.set(None)
     far.faults()
-    came = far.settled(made, came)[1]
-    if came.kind == "unknown":
+    made, came = far.settled(made, came)
+    if came.kind in ("unknown", "not_sent"):
         time.sleep(_AT_WORK_S)  # the system may still be at work on the copy that was not answered
+        if idempotent:
+            resolve(far, made, came)  # it is repeated, as the engine does: one effect then
     return (came, moved(before, far.quiet())) if happened else None
 
 

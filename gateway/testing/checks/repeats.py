@@ -18,12 +18,14 @@ from gateway.hookspecs import UNDO_HOOKS
 from gateway.testing.bench import Bench, Stage, moved
 from gateway.testing.chains import Made
 from gateway.testing.checks.claims import NotShown, Refuted, must_be, must_show
+from gateway.testing.checks.ledger import STATEMENTS
 from gateway.testing.far import Far
 from gateway.testing.outcome import Outcome
 from gateway.testing.proxy import Plan
 
 _UNDONE_BY = {undo: change for change, undo in UNDO_HOOKS.items()}
 _JOIN_S = 20.0
+_DAY_S = 86_400.0
 
 
 def idempotent(bench: Bench, stage: Stage, hook: str, traits: Traits) -> str:
@@ -37,6 +39,8 @@ def idempotent(bench: Bench, stage: Stage, hook: str, traits: Traits) -> str:
         if second is not None:
             must_be(second, *_ANSWERS[twice is _anew], what=f"the second call with the same key {how}")
     _on_its_way(bench, stage, hook)
+    if traits.idempotent_for_s is None and hook in STATEMENTS and stage.far.foreign is None:
+        _the_next_day(bench, stage, hook)
     return "the same key twice, by one and by two processes, in a row, side by side and late: one effect"
 
 
@@ -91,6 +95,18 @@ def _side_by_side(*work: Callable[[], object]) -> None:
         thread.start()
     for thread in threads:
         thread.join(_JOIN_S)
+
+
+def _the_next_day(bench: Bench, stage: Stage, hook: str) -> None:
+    """The key is sent again when the far system's day has ended, as after a night in which the gateway was down. Of
+    what stays in the books, that is: what is only held may be over by then."""
+    request = stage.request()
+    far, key = stage.far, stage.far.key()
+    before = far.quiet()
+    _once(far, hook, request, key)
+    with far.later(_DAY_S):
+        _once(far, hook, request, key, attempt=2)
+        must_show(moved(before, far.quiet()), bench.measured[hook].effect, "the same key again a day later")
 
 
 def _on_its_way(bench: Bench, stage: Stage, hook: str) -> None:
