@@ -63,7 +63,8 @@ class Lines:
             raise invalid(f"{pointer}/sku", "say what is bought")
         product = known.get(line["sku"])
         if product is None:
-            raise invalid(f"{pointer}/sku", f"the product library has no {line['sku']!r}")
+            detail = f"the product library has no {line['sku']!r}; `gateway sync` fetches what is new"
+            raise invalid(f"{pointer}/sku", detail)
         unit = product["unit_amount"]
         if line.get("unit_amount") is not None and (product.get("open_price") or self.may_price):
             unit = line["unit_amount"]

@@ -70,7 +70,8 @@ class PaymentHooks:
 
     @hookspec(firstresult=True)
     def payment_query(self, request: Query) -> Answer:  # type: ignore[empty-body]
-        """What became of a change of this family; for a charge ``Done.amount`` is what is taken now, net of nothing."""
+        """What became of a change of this family. A charge is ``Done`` with the amount charged while any of it is taken
+        (refunds in part not counted), and ``Declined`` (``CLOSED``) once nothing is: closed, undone, or given back."""
 
     @hookspec(firstresult=True)
     def payment_statement(self, request: StatementRequest) -> Page[StatementRow]:  # type: ignore[empty-body]

@@ -56,6 +56,8 @@ class Bench:
     measured: dict[str, Measured] = field(default_factory=dict)
     #: What a call of each hook may cost, as quality.toml says.
     costs_agreed: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    #: The simulator's faults that really happened to some hook.
+    happened: set[str] = field(default_factory=set)
     plugin_folder: Path = field(default_factory=Path)
     _spare: list[Far] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)

@@ -267,7 +267,6 @@ _EACH = (
 )
 _WHOLE = (
     _Check("traits as a whole", traits.about, traits.RULE),
-    _Check("faults that are not known", faults.lacking, faults.RULE),
     _Check("tenants", privacy.tenants, "tenants_apart"),
     _Check("parsers", privacy.parsers, "parsers_raise_parse_error"),
     _Check("statements", ledger.reconcile, "source_to_reconcile"),
@@ -275,6 +274,7 @@ _WHOLE = (
     _Check("refusals", _declines, "declined_codes_listed"),
 )
 _ALONE = (
+    _Check("faults that never happened", faults.never, faults.RULE),
     _Check("secrets", privacy.secrets, "no_secret_leaks"),
     _Check("costs", ledger.cost, "cost_per_call"),
 )

@@ -245,6 +245,21 @@ def test_a_number_is_not_kept_in_the_shapes_of_binary_frames(sent: bytes) -> Non
     assert [frame["text"] for frame in tape.end()] == [r"\x02\x11****\x03"]
 
 
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"notify_url=https%3A%2F%2Fshop.example%2Fv1%2Fcallbacks%2Fm1%2Fwallet%2FAb3-x_9ZkQ7&amount=1",
+        rb'{"notify_url": "https:\/\/shop.example\/v1\/callbacks\/m1\/wallet\/Ab3-x_9ZkQ7"}',
+        b"<notify_url>https://shop.example/v1/callbacks/m1/wallet/Ab3-x_9ZkQ7</notify_url>",
+    ],
+    ids=["form", "JSON", "XML"],
+)
+def test_our_address_for_callbacks_keeps_its_last_part_to_itself(sent: bytes) -> None:
+    """Whoever reads a timeline could else send notices, and make the gateway ask its systems as often as he likes."""
+    head, body = Masker()("", sent)
+    assert "Ab3-x_9ZkQ7" not in body and "callbacks" in body and head == ""
+
+
 @given(st.binary(max_size=2000))
 def test_any_bytes_can_be_masked(data: bytes) -> None:
     """A far system's garbage must not keep an outcome from being written."""

@@ -23,6 +23,8 @@ from gateway.sdk import (
     Traits,
     hookimpl,
 )
+from gateway.sdk.simulator import HttpReply as Answered
+from gateway.sdk.simulator import HttpRequest
 from gateway.sdk.transports.http import HttpReply
 from gateway.testing import Far, charge
 from tests.testing.wallet import WalletAdapter, WalletProfile, WalletSettings, WalletSimulator
@@ -372,6 +374,16 @@ class _EndlessPages(WalletAdapter):
         return Page(items=super().payment_statement(request).items, next_cursor="more")
 
 
+class Signing(WalletSimulator):
+    """Its answers are signed, after a fashion; a spoilt one is seen by whoever looks."""
+
+    def handle(self, request: HttpRequest) -> Answered:
+        reply = super().handle(request)
+        if request.path == "/ask" or not self.faults.take("bad_signature"):
+            return reply
+        return Answered(reply.status, reply.body[:-1] + b',"sign":"spoilt"}')
+
+
 class _ForgetsOneWay(WalletAdapter):
     @hookimpl
     def payment_charge(self, request: Any, call: Call) -> Any:
@@ -432,6 +444,11 @@ class AnotherAmount(WalletProfile):
 @broken("hooks_pass", "or name it in `silent` if the far system has nothing to do")
 class AnUndoThatDoesNothing(WalletProfile):
     adapter = _ReversesNothing
+
+
+@broken("outcome_classes", "an answer whose signature does not verify is believed")
+class LooksAtNoSignature(WalletProfile):
+    simulator = Signing
 
 
 @broken("hooks_pass", "a payment code: done, and the books show no effect")

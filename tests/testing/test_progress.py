@@ -22,7 +22,8 @@ def test_each_check_is_a_line_with_its_time_and_what_is_left(tmp_path: Path, mon
     shown = io.StringIO()
     run(WalletProfile, quick=True, progress=shown, only=["declined_codes_listed"])
     lines = shown.getvalue().splitlines()
-    assert lines[0].startswith("wallet: 5 hooks, quick; it was not run here before") and lines[1] == left_out(real=False)
+    assert lines[0].startswith("wallet: 5 hooks, quick; it was not run here before")
+    assert lines[1] == left_out(real=False)
     told_ = [re.fullmatch(r"\[(\d+)/(\d+)\] \d+:\d\d(, \d+ left, about \d+:\d\d)?: (.+): \d+\.\d s", x) for x in lines]
     checks = [each for each in told_ if each is not None]
     assert [int(each[1]) for each in checks] == list(range(1, len(checks) + 1)) and checks[-1][1] == checks[-1][2]

@@ -1,8 +1,9 @@
 """Makes a message fit to be kept: what may be in it and what may not.
 
-Never kept: the secrets of the connection, whatever stands under a name that says secret, signature, password or token,
-or that the adapter names (``AdapterTraits.hidden``), card numbers. Kept in part: phones (``138****1234``; of what is
-only called one, the last four), payment codes, identity numbers and openids (the last four).
+Never kept: the secrets of the connection, the last part of our address for its callbacks, whatever stands under a name
+that says secret, signature, password or token, or that the adapter names (``AdapterTraits.hidden``), card numbers. Kept
+in part: phones (``138****1234``; of what is only called one, the last four), payment codes, identity numbers and
+openids (the last four).
 Numbers are found in ASCII digits and in packed decimals (BCD). Where it is not sure, it masks: a number that looks
 like a card's is one, for here it is no key that anything depends on.
 """
@@ -85,6 +86,8 @@ _CARD = re.compile(
 _SHAPE = bytes(ord("0") if 0x30 <= c <= 0x39 else ord("-") if c in b" -" else ord(".") for c in range(256))
 _CONTROLS = bytes(c for c in range(32) if c not in b"\t\r\n") + b"\x7f"
 _NOT_CONTROLS = bytes(c for c in range(256) if c not in _CONTROLS)
+#: Our own address for callbacks, which an adapter sends along: who knows its last part may knock.
+_CALLBACK = re.compile(r"(/callbacks\\*/[^/\s\"'<>&?\\]+\\*/[^/\s\"'<>&?\\]+\\*/)[A-Za-z0-9_\-]+")
 _PERCENT = re.compile(rb"%[0-9A-Fa-f]{2}")
 
 
@@ -129,6 +132,9 @@ class Masker:
         lower = text.lower()
         if len(lower) != len(text):  # a letter whose small form is longer
             lower = text.encode().lower().decode()
+        if "/callbacks" in lower:
+            text = _CALLBACK.sub(rf"\1{HIDDEN}", text)
+            lower = text.lower()
         for name in self._names:
             if name in lower:
                 return mask_numbers(_without_values(text, lower, self._names))

@@ -93,13 +93,13 @@ def check(bench: Bench, hook: str) -> None:
         bench.report.not_shown(RULE, hook, "", "there is nothing between adapter and system to spoil, and no trouble()")
 
 
-def lacking(bench: Bench) -> None:
-    """Say which faults were not tried since the simulator can't make them: a false signature that nobody sent, say."""
-    with bench.ground.far() as far:
-        missing = [name for name in PANEL if name not in far.knows]
-    if bench.profile.simulator is not None and missing:
-        why = f"not tried, for the simulator can't make them: {', '.join(missing)} (see docs/sdk-reference.md)"
-        bench.report.add(RULE, Verdict.UNCLAIMED, "", "faults", why)
+def never(bench: Bench) -> None:
+    """Say which faults of the simulator never happened: a signature that nobody spoilt is one that nobody looked at."""
+    wanted = QUICK_PANEL if bench.quick else tuple(PANEL)
+    missing = [name for name in wanted if name not in bench.happened]
+    if bench.profile.simulator is not None and bench.changes and missing:
+        why = f"the simulator never made: {', '.join(missing)}; what the adapter makes of them is not known"
+        bench.report.add(RULE, Verdict.UNCLAIMED, "", "faults", f"{why} (docs/sdk-reference.md says what each is)")
 
 
 def _faults(bench: Bench, stage: Stage, hook: str) -> Iterator[Fault]:
@@ -131,11 +131,14 @@ def one(bench: Bench, stage: Stage, hook: str, fault: Fault) -> tuple[str | None
         far.line.set(None)
         far.faults()
         return None, ""
+    if fault.kind == "panel":
+        bench.happened.add(fault.name)
     if fault.kind == "panel" and fault.name == "wrong_amount" and came.kind != "done":
         other = moved(before, far.quiet())
         if other and other != dict(effect) and other.keys() == effect.keys():
             return _booked_wrongly(stage, made, came)
-    problem = _judged(far, made, came, fault, before, effect) or _held(far, made, came, fault, before)
+    asked_more = came.sent > bench.measured[hook].messages
+    problem = _judged(far, made, came, fault, before, effect, asked_more) or _held(far, made, came, fault, before)
     problem = problem or _read_late(far, made, fault)
     far.line.set(None)
     far.faults()
@@ -194,13 +197,18 @@ def _struck(far: Far, hook: str, request: Any, fault: Fault) -> tuple[Made, Outc
     return far.change(hook, request, seconds=far.profile.patience_s)
 
 
-def _judged(far: Far, made: Made, came: Outcome, fault: Fault, before: Tally, effect: Tally) -> str:
-    """What is wrong with an answer, held against the books."""
+def _judged(
+    far: Far, made: Made, came: Outcome, fault: Fault, before: Tally, effect: Tally, asked_more: bool = False
+) -> str:
+    """What is wrong with an answer, held against the books. ``asked_more``: it sent more messages than it does when all
+    is well, so that it may know from another answer."""
     if came.kind in ("hung", "plugin_error"):
         return str(came)
     now = moved(before, far.quiet())
     if fault.name == "error" and came.kind == "declined":
         return f"a system error is taken for a refusal: {came}"
+    if fault.name == "bad_signature" and came.kind in ("done", "declined") and not asked_more:
+        return f"an answer whose signature does not verify is believed: {came}"
     if fault.name == "refuse" and not came.not_sent:
         return f"nothing could leave, and the answer is {came}: it must be NotSent"
     traces = far.profile.traces.get(made.hook, ())
