@@ -112,7 +112,8 @@ def _voided(bench: Bench, far: Far, made: Made, before: dict[str, int]) -> str:
 
 def _is_lines(sale: OrderPost) -> bool:
     """Whether it is of two lines that were both paid for, and of nothing beside them."""
-    return len(sale.lines) == 2 and all(x.net_amount for x in sale.lines) and not (sale.fees or sale.points_amount)
+    beside = sale.fees or sale.points_amount or sale.rounding_amount
+    return len(sale.lines) == 2 and all(line.net_amount for line in sale.lines) and not beside
 
 
 def _as_before(bench: Bench, far: Far, undo: str, before: dict[str, int]) -> None:
