@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from gateway.testing.chains import DERIVED, Made, part_of, rest_of
 from gateway.testing.checks import doubles, repeats
 from gateway.testing.checks.claims import NotShown, Refuted, must_be, must_show
 from gateway.testing.ladder import Verdict
-from gateway.testing.profile import Missing
+from gateway.testing.profile import Missing, Profile
 
 RULE = "traits_proved"
 #: How shortly before and after its time a hold is looked at, in seconds.
@@ -29,6 +29,10 @@ def check(bench: Bench, hook: str) -> None:
     for name, claimed, trial in _TRIALS:
         if not claimed(bench, hook, traits):
             continue
+        if name in _BY_CLOCK and bench.ground.foreign is not None and _on_a_simulator(bench.profile):
+            why = "its clock can't be moved here: the run on the simulator shows it"
+            bench.report.add(RULE, Verdict.UNCLAIMED, hook, name, why)
+            continue
         try:
             with bench.stage(hook) as stage:
                 said = trial(bench, stage, hook, traits)
@@ -39,6 +43,23 @@ def check(bench: Bench, hook: str) -> None:
         else:
             if said is not None:
                 bench.report.shown(RULE, hook, name, said)
+
+
+#: What is tried by moving both clocks, which no real system lets itself be done to.
+_BY_CLOCK = frozenset({"reserve_ttl_s", "extendable", "reverse_window_s", "refund_window_days", "reverse_not_before_s"})
+
+
+def _on_a_simulator(profile: Profile) -> bool:
+    """Whether the same adapter has a profile with a simulator beside this one."""
+    others = [each for each in _profiles(Profile) if each.adapter.name == profile.adapter.name]
+    return any(each.simulator is not None and each.foreign is None for each in others)
+
+
+def _profiles(kind: type[Profile]) -> Iterator[type[Profile]]:
+    for each in kind.__subclasses__():
+        if hasattr(each, "adapter"):
+            yield each
+        yield from _profiles(each)
 
 
 def _queryable(bench: Bench, stage: Stage, hook: str, traits: Traits) -> str | None:
