@@ -29,7 +29,7 @@ class BesideMoney:
 
     def of(self, line_id: str) -> int:
         """Of one line, points and rounding together."""
-        return self._by_line[line_id]
+        return self._by_line.get(line_id, 0)
 
     def _back(self, shares: Sequence[int]) -> list[int]:
         """By line, then by fee."""

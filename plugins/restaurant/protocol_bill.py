@@ -257,10 +257,10 @@ def _tender(value: Any, where: str) -> TenderRow:
     )
 
 
-def parse_page(data: Mapping[str, Any], rows_name: str) -> Page:
+def parse_page(data: Any, rows_name: str) -> Page:
     """Read one page of the head office; ``rows_name`` is the member that holds its rows."""
+    rows = Fields(data, "data").rows(rows_name)
     info = Fields(data.get("pageInfo"), "pageInfo")
-    rows = Fields(dict(data), "data").rows(rows_name)
     if any(not isinstance(row, dict) for row in rows):
         raise ParseError(f"data.{rows_name}: a row is not an object")
     return Page(info.number("pageNo"), info.number("pageTotal"), info.number("total"), tuple(rows))

@@ -65,6 +65,13 @@ def test_a_reader_survives(wire: Wire) -> None:
     survives()
 
 
+@pytest.mark.parametrize("data", [b"3", b"-0.5", b"null", b"true", b"[]", b"[3]", b'"x"', b"{}", b'{"rows":3}', b""])
+def test_readers_survive_a_message_of_another_kind(data: bytes) -> None:
+    """A number or a list where an object should be is what a proxy or a broken system answers first of all."""
+    for wire in WIRES:
+        examine(wire, data)
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("traced")
 def test_readers_survive_what_is_large_or_deep() -> None:
